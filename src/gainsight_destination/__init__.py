@@ -1,0 +1,5 @@
+"""A self-hosted Gainsight destination for the Segment Spec."""
+
+from importlib.metadata import version
+
+__version__ = version("gainsight-destination")

@@ -1,0 +1,123 @@
+"""A SQLite file with one writer thread and snapshot readers.
+
+Every write is a function run inside one `BEGIN IMMEDIATE` transaction on the writer thread: it commits whole
+or not at all, and whatever it raises reaches the caller. Readers never wait for the writer (WAL).
+Other processes may write the same file (the CLI does); SQLite's own lock orders the transactions.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from gainsight_destination.errors import StorageFullError, UnavailableError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_SECONDS = 15.0
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a SQLite file with the settings every file of the product uses: WAL, full sync, foreign keys."""
+    if read_only:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA query_only = ON")
+    else:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """One immediate transaction; SQLite's refusals become errors that say what to do next."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        try:
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "full" in text or "disk I/O" in text:
+            raise StorageFullError(f"the disk refused a write: {text}") from error
+        if "locked" in text or "busy" in text:
+            raise UnavailableError(f"the database is locked by another process: {text}") from error
+        raise
+
+
+class Database:
+    """One writer thread and a reader per thread for one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{path.stem}-writer")
+        self._connection = self._executor.submit(connect, path).result()
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._closed = False
+
+    def submit(self, write: Callable[[sqlite3.Connection], T]) -> "Future[T]":
+        """Run `write` in one transaction on the writer thread."""
+
+        def run() -> T:
+            with transaction(self._connection) as connection:
+                return write(connection)
+
+        return self._executor.submit(run)
+
+    async def write(self, write: Callable[[sqlite3.Connection], T]) -> T:
+        """Like `submit`, awaited."""
+        return await asyncio.wrap_future(self.submit(write))
+
+    def reader(self) -> sqlite3.Connection:
+        """This thread's read-only connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = connect(self.path, read_only=True)
+            self._local.connection = connection
+            self._readers.append(connection)
+        return connection
+
+    async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `read` on one snapshot, in a worker thread."""
+        return await asyncio.to_thread(self._read, read)
+
+    def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self.reader()
+        connection.execute("BEGIN")
+        try:
+            return read(connection)
+        finally:
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Finish the writes under way and release the file. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._executor.submit(self._connection.close).result()
+        self._executor.shutdown()
+        for reader in self._readers:
+            reader.close()

@@ -1,0 +1,1 @@
+"""Who is it, and on which account: duplicates, filters, identity and account resolution."""

@@ -1,0 +1,1 @@
+"""Gainsight (NXT): Companies, People, event rows and daily usage, through its REST APIs."""

@@ -1,0 +1,379 @@
+"""What a record destination declares and does, so that the engine need not know whom it delivers to.
+
+A *record destination* keeps records in another system equal to what the messages say. It declares its objects in the
+order in which they must be delivered, says for each resolved message which records it touches (`place`, pure), and
+computes what a record should hold (`project`, reads only the store). The engine keeps books, versions, batches, quota,
+retries and dead letters; it hands due records to `deliver`, which makes the calls through the engine's `Calls`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
+
+# -- from messages to records
+
+
+class Delivery(msgspec.Struct, gc=False):
+    """A message on its way to one destination. Ids are the store's; see store/migrations/0003_records.sql."""
+
+    offset: int
+    source_id: int
+    type: str
+    message_id: str
+    identity_id: int
+    at_ms: int
+    received_at_ms: int
+    event_id: int | None = None
+    said_account: int | None = None
+    said_email: int | None = None
+    user_id: int = 0
+    account_id: int | None = None
+    email_id: int | None = None
+    state: str = ""
+    reason: str = ""
+    open_records: int = 0
+    parked_records: int = 0
+    dead_records: int = 0
+    without_account: bool = False
+    """It waited in vain for an account and is to be delivered without one."""
+
+
+class Statement(NamedTuple):
+    """What an identify or group message says about a record, beside its traits."""
+
+    account_id: int | None = None
+    """The account in force for the message's user at its time."""
+    says_member: int | None = None
+    """The account of which the message is a membership fact."""
+
+
+class Contribution(NamedTuple):
+    """A record that a message touches. `key` is made of the store's ids; `tally_user`: count the message there."""
+
+    object: str
+    key: str
+    tally_user: int | None = None
+    statement: Statement | None = None
+
+
+class Placement(NamedTuple):
+    """Where a message goes: its records, or (`state` filtered or parked, with the reason) nowhere for now."""
+
+    contributions: tuple[Contribution, ...] = ()
+    state: Literal["filtered", "parked", ""] = ""
+    reason: str = ""
+
+
+# -- from records to calls
+
+
+Presence = Literal["absent", "uncertain", "present"]
+"""Whether the other side holds a record. Uncertain: an insert was sent and its answer never came."""
+
+
+class Record(NamedTuple):
+    """A record due for delivery."""
+
+    id: int
+    object: str
+    key: str
+    version: int
+    presence: Presence
+    remote_id: str | None
+    attempts: int
+    delivered_digest: bytes | None
+
+
+class Reference(NamedTuple):
+    """Another record that this one points at by its remote id."""
+
+    object: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a record should hold, in the destination's own terms, computed from the store.
+
+    `fields` is JSON-able; `name` is the record's key in words people know; `references` are the records it points
+    at. `notices` are (kind, subject) of what was cut, skipped or left out.
+    """
+
+    record: Record
+    name: str
+    fields: Mapping[str, Any]
+    references: tuple[Reference, ...] = ()
+    notices: tuple[tuple[str, str], ...] = ()
+
+
+class Call(NamedTuple):
+    """One HTTP request to the destination's system, without credentials. `body` is JSON."""
+
+    method: str
+    path: str
+    body: Any = None
+    query: tuple[tuple[str, str], ...] = ()
+    inserts: bool = False
+    """Sending it twice could create something twice."""
+
+
+class Answer(NamedTuple):
+    """What came back: status and the decoded JSON body (None when it was not JSON)."""
+
+    status: int
+    body: Any
+    text: str
+
+
+# -- outcomes per record
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The other system holds the draft. `digest` identifies what was delivered."""
+
+    digest: bytes
+    remote_id: str | None = None
+    missing: tuple[Reference, ...] = ()
+    """References that were empty; when they become known the record is due again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The other system refuses this record; nothing but a change of record, mapping or tenant can help."""
+
+    code: str
+    message: str
+    call: Call
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """It cannot be delivered until something appears on the other side."""
+
+    reason: str
+    recheck_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The other system took it and will tell later, under this job id."""
+
+    remote_job_id: str
+    digest: bytes
+    poll_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Nothing wrong with the record; try again after this time."""
+
+    seconds: float
+    reason: str
+    presence: Presence | None = None
+    """What is now known of whether the other side holds it."""
+
+
+Outcome = Delivered | Rejected | Parked | Submitted | Deferred
+
+
+# -- errors of a call, by what the engine does next
+
+
+class CallError(Exception):
+    """Base of what a call can raise. `call` and `answer` are for the record's history."""
+
+    def __init__(self, message: str, call: Call, answer: Answer | None = None) -> None:
+        super().__init__(message)
+        self.call = call
+        self.answer = answer
+
+
+class ThrottledError(CallError):
+    """The quota of the other side is used up: wait for its next minute. Not a failure."""
+
+
+class TransientError(CallError):
+    """The other side is in trouble: back off. `uncertain`: it may have done what was asked."""
+
+    uncertain = True
+
+
+class AuthenticationError(CallError):
+    """The key is refused: pause the destination and tell a person."""
+
+
+class MisconfiguredError(CallError):
+    """An object, field or route is missing on the other side: pause this object and tell a person."""
+
+
+class BatchRejectedError(CallError):
+    """Data in the batch is refused. `culprits` maps positions in the batch to (code, message); empty if unknown."""
+
+    def __init__(
+        self, message: str, call: Call, answer: Answer, code: str, culprits: Mapping[int, tuple[str, str]]
+    ) -> None:
+        super().__init__(message, call, answer)
+        self.code = code
+        self.culprits = culprits
+
+
+class QuotaSpentError(Exception):
+    """No call is left of our share now; `retry_at_ms` says when there will be."""
+
+    def __init__(self, retry_at_ms: int) -> None:
+        super().__init__(f"no call left until {retry_at_ms}")
+        self.retry_at_ms = retry_at_ms
+
+
+class Calls(Protocol):
+    """The engine's way to call out: spends the quota durably first, keeps the time limit, follows no redirect."""
+
+    async def send(self, call: Call, about: Sequence[Record] = ()) -> Answer:
+        """Make a call. `about` are the records it writes; they are marked uncertain first if it inserts.
+
+        Raises QuotaSpentError before sending; TransientError when no usable answer came.
+        """
+        ...
+
+    async def known(self, references: Collection[Reference]) -> dict[Reference, str | None]:
+        """Remote ids that are known (None: known to be absent). What is unknown or stale is left out."""
+        ...
+
+    async def learned(self, remote_ids: Mapping[Reference, str | None]) -> None:
+        """Remember remote ids (None: looked for and absent). Records that lacked one become due again."""
+        ...
+
+
+class RecordReader(Protocol):
+    """What `project` may ask of the store: one consistent snapshot."""
+
+    def account(self, account_id: int) -> str: ...
+    def email(self, email_id: int) -> str: ...
+    def event_name(self, event_id: int) -> str: ...
+    def identity(self, identity_id: int) -> str:
+        """The userId or anonymousId as text."""
+        ...
+
+    def email_of_user(self, user_id: int, at_ms: int) -> int | None:
+        """The e-mail in force for a user."""
+        ...
+
+    def delivery(self, offset: int) -> Delivery:
+        """A message on its way to this destination."""
+        ...
+
+    def body(self, offset: int) -> Mapping[str, Any] | None:
+        """Properties or traits of a message; None when neither log nor store holds it any more."""
+        ...
+
+    def statements(self, record_id: int) -> list[tuple[int, str, Statement, Mapping[str, Any]]]:
+        """(at_ms, message id, statement, traits) about a record, oldest first by (at_ms, message id)."""
+        ...
+
+    def tally(self, record_id: int) -> tuple[int, int, int]:
+        """(count, first_at_ms, last_at_ms) of a record; count 0 has no times and gives zeros."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """An object of the destination: its name in the store, and how many records go in one call."""
+
+    name: str
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Our share of the destination's quota, and its patience. `edge_seconds`: kept clear around each minute's turn."""
+
+    calls_per_minute: int
+    calls_per_day: int
+    flush_seconds: float
+    edge_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How long late facts matter, in milliseconds since receipt."""
+
+    park_ms: int
+    parked_then_deliver: bool
+    correction_ms: int
+
+
+class RecordDestination(Protocol):
+    """One configured destination that keeps records. Built from settings; remembers nothing but metadata."""
+
+    @property
+    def integration_name(self) -> str:
+        """Its name in the `integrations` object."""
+        ...
+
+    @property
+    def objects(self) -> Sequence[ObjectSpec]:
+        """In the order in which they are delivered."""
+        ...
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def windows(self) -> Windows: ...
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """Trait and property names of the account id, best first."""
+        ...
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Credentials; never logged or stored."""
+        ...
+
+    def supports(self, message_type: str) -> bool: ...
+    def allows(self, event: str) -> bool:
+        """Whether the allowlist lets a track event through."""
+        ...
+
+    def place(self, delivery: Delivery) -> Placement:
+        """Which records a resolved message touches. Pure."""
+        ...
+
+    async def prepare(self, object_name: str, calls: Calls) -> None:
+        """Learn what `project` needs to know of the other side's object, if it is not known freshly."""
+        ...
+
+    def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
+        """What records of one object should hold, in the same order. `prepare` has run."""
+        ...
+
+    async def deliver(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Outcome]:
+        """Make the other system hold the drafts: one object, all present or all absent. An outcome per record id.
+
+        Writes with one call at most; what needs another call is `Deferred` by 0 seconds. Raises the call errors
+        above; then no record of the batch has changed on the other side, unless the error is uncertain.
+        """
+        ...
+
+    async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
+        """Whether the other side holds records whose insert had no answer, by record id."""
+        ...
+
+    async def find(self, references: Sequence[Reference], calls: Calls) -> None:
+        """Look again for references that were absent, and tell `calls.learned`."""
+        ...
+
+    async def poll(
+        self, remote_job_id: str, object_name: str, records: Sequence[tuple[int, bytes]], calls: Calls
+    ) -> Mapping[int, Outcome] | None:
+        """Outcomes of a submitted job by record id, from (record id, digest) in request order; None: not yet."""
+        ...
+
+    async def probe(self, calls: Calls) -> None:
+        """The cheapest call that tells whether the credentials are good. Raises as `deliver`."""
+        ...

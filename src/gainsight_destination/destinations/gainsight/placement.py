@@ -1,0 +1,76 @@
+"""Which Gainsight records a message touches.
+
+group: the Company of its account. identify: the Person of its e-mail. A group call also links the Person of its
+user's e-mail. track: an event row, and the daily usage of its account, user, event and UTC day.
+"""
+
+from typing import Final, NamedTuple
+
+from gainsight_destination.destinations.contract import Contribution, Delivery, Placement, Statement
+from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.events.timestamps import utc_day
+
+COMPANY: Final = "company"
+PERSON: Final = "person"
+EVENT: Final = "event"
+USAGE: Final = "usage"
+
+NO_ACCOUNT: Final = "no_account"
+NO_EMAIL: Final = "no_email"
+SWITCHED_OFF: Final = "switched_off"
+
+
+class UsageKey(NamedTuple):
+    """The grain of a daily usage record, in the store's ids. Grain `account`: no user. No account: 0."""
+
+    account_id: int
+    user_id: int | None
+    event_id: int
+    day: int
+
+    def text(self) -> str:
+        return f"{self.account_id}/{'' if self.user_id is None else self.user_id}/{self.event_id}/{self.day}"
+
+    @classmethod
+    def parse(cls, text: str) -> "UsageKey":
+        account_id, user_id, event_id, day = text.split("/")
+        return cls(int(account_id), int(user_id) if user_id else None, int(event_id), int(day))
+
+
+def place(delivery: Delivery, settings: GainsightSettings) -> Placement:
+    """The records that a resolved message touches under these settings."""
+    if delivery.type == "track":
+        return _place_track(delivery, settings)
+    if delivery.type == "group":
+        return _place_group(delivery)
+    return _place_identify(delivery)
+
+
+def _place_track(delivery: Delivery, settings: GainsightSettings) -> Placement:
+    assert delivery.event_id is not None
+    if delivery.account_id is None and not delivery.without_account:
+        return Placement(state="parked", reason=NO_ACCOUNT)
+    touched = []
+    if settings.event_object is not None:
+        touched.append(Contribution(EVENT, str(delivery.offset)))
+    if settings.usage_object is not None:
+        user_id = delivery.user_id if settings.usage_grain == "user" else None
+        key = UsageKey(delivery.account_id or 0, user_id, delivery.event_id, utc_day(delivery.at_ms))
+        touched.append(Contribution(USAGE, key.text(), tally_user=delivery.user_id))
+    return Placement(tuple(touched)) if touched else Placement(state="filtered", reason=SWITCHED_OFF)
+
+
+def _place_group(delivery: Delivery) -> Placement:
+    assert delivery.said_account is not None
+    statement = Statement(account_id=delivery.said_account, says_member=delivery.said_account)
+    company = Contribution(COMPANY, str(delivery.said_account), statement=statement)
+    if delivery.email_id is None:
+        return Placement((company,))
+    return Placement((company, Contribution(PERSON, str(delivery.email_id), statement=statement)))
+
+
+def _place_identify(delivery: Delivery) -> Placement:
+    if delivery.email_id is None:
+        return Placement(state="filtered", reason=NO_EMAIL)
+    statement = Statement(account_id=delivery.account_id, says_member=delivery.said_account)
+    return Placement((Contribution(PERSON, str(delivery.email_id), statement=statement),))

@@ -1,0 +1,239 @@
+"""What each Gainsight record should hold, computed from what the messages said.
+
+Fields are last-writer-wins by date, then message id; among values that cannot become the field's type the newest one
+that can wins. A trait sent as null clears its field, except Email and Name.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+from gainsight_destination.destinations.contract import Draft, Record, RecordReader, Reference, Statement
+from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
+from gainsight_destination.destinations.gainsight.schema import Schema, fit
+from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.events.timestamps import iso_day, iso_utc
+from gainsight_destination.resolve.identities import GROUP_ID
+
+Said = tuple[int, str, Statement, Mapping[str, Any]]
+"""(at_ms, message id, statement, traits), as RecordReader.statements gives them."""
+
+COMPANY_TRAITS: Final = {"Name": ("name",), "Industry": ("industry",), "Employees": ("employees",)}
+PERSON_TRAITS: Final = {
+    "FirstName": ("firstName", "first_name"),
+    "LastName": ("lastName", "last_name"),
+    "MiddleName": ("middleName", "middle_name"),
+    "Name": ("name",),
+    "LinkedinUrl": ("linkedinUrl", "linkedin_url"),
+    "Location": ("location",),
+    "Timezone": ("timezone",),
+}
+KEPT_ON_NULL: Final = frozenset({"Name", "Email"})
+
+ACCOUNT: Final = "account"
+"""Draft field: the account id a record belongs to, in the clear; `requests.py` turns it into lookups."""
+
+
+class Mapped(NamedTuple):
+    """Fields computed from traits, and what was cut, skipped or left out on the way."""
+
+    fields: dict[str, Any]
+    notices: tuple[tuple[str, str], ...]
+
+
+def traits_of_fields(
+    standard: Mapping[str, tuple[str, ...]], explicit: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Field -> the traits it is read from. An explicit mapping (trait -> field) wins over the standard one."""
+    traits = {
+        field: tuple(name for name in names if name not in explicit)
+        for field, names in standard.items()
+        if field not in explicit.values()
+    }
+    for trait, field in explicit.items():
+        traits[field] = (*traits.get(field, ()), trait)
+    return {field: names for field, names in traits.items() if names}
+
+
+def map_traits(said: Sequence[Said], fields: Mapping[str, tuple[str, ...]], schema: Schema) -> Mapped:
+    """Fold what messages said, oldest first, into fields that the schema has."""
+    mapped: dict[str, Any] = {}
+    notices: set[tuple[str, str]] = set()
+    for field, names in fields.items():
+        target = schema.fields.get(field)
+        for _, _, _, traits in reversed(said):
+            found, value = _first_said(traits, names)
+            if not found or (value is None and field in KEPT_ON_NULL):
+                continue
+            if target is None or not target.writable:
+                notices.add(("field_not_writable", f"{schema.object_name}.{field}"))
+                break
+            fitted = fit(value, target)
+            if not fitted.ok:
+                notices.add(("value_skipped", f"{schema.object_name}.{field}"))
+                continue
+            if fitted.cut:
+                notices.add(("text_cut", f"{schema.object_name}.{field}"))
+            mapped[field] = fitted.value
+            break
+    return Mapped(mapped, tuple(sorted(notices)))
+
+
+def _first_said(traits: Mapping[str, Any], names: Sequence[str]) -> tuple[bool, Any]:
+    """(whether one of the names was said, its value); a name with dots also reads nested objects."""
+    for name in names:
+        if name in traits:
+            return True, traits[name]
+        if "." in name:
+            value: Any = traits
+            for part in name.split("."):
+                value = value.get(part, ...) if isinstance(value, Mapping) else ...
+            if value is not ...:
+                return True, value
+    return False, None
+
+
+def unmapped_traits(said: Sequence[Said], known: frozenset[str], object_name: str) -> tuple[tuple[str, str], ...]:
+    """Notices of traits that go nowhere."""
+    names = {name for _, _, _, traits in said for name in traits} - known
+    return tuple(("trait_unmapped", f"{object_name}.{name}") for name in sorted(names))
+
+
+class Projection:
+    """Projects records of one destination. Pure but for the reader it is given."""
+
+    def __init__(self, settings: GainsightSettings) -> None:
+        self._settings = settings
+        self._company_fields = traits_of_fields(COMPANY_TRAITS, settings.company_fields)
+        self._person_fields = traits_of_fields(PERSON_TRAITS, settings.person_fields)
+        account_names = {*settings.account_id_names}
+        self._known_company = frozenset(
+            {name for names in self._company_fields.values() for name in names} | account_names | {GROUP_ID}
+        )
+        self._known_person = frozenset(
+            {name for names in self._person_fields.values() for name in names} | account_names | {"email", "title"}
+        )
+
+    def company(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
+        account = reader.account(int(record.key))
+        said = reader.statements(record.id)
+        mapped = map_traits(said, self._company_fields, schema)
+        mapped.fields.pop(self._settings.account_field, None)
+        unmapped = unmapped_traits(said, self._known_company, schema.object_name)
+        return Draft(
+            record,
+            name=account,
+            fields=mapped.fields,
+            references=(Reference(COMPANY, record.key),),
+            notices=mapped.notices + unmapped,
+        )
+
+    def person(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
+        email = reader.email(int(record.key))
+        said = reader.statements(record.id)
+        mapped = map_traits(said, self._person_fields, schema)
+        fields = {"Email": email, **mapped.fields}
+        if "Name" not in fields and schema.can_write("Name"):
+            parts = [str(fields[part]) for part in ("FirstName", "LastName") if fields.get(part)]
+            if parts:
+                fields["Name"] = " ".join(parts)
+        titles: dict[int, Any] = {}
+        for _, _, statement, traits in said:
+            if statement.says_member is not None:
+                titles.setdefault(statement.says_member, ...)
+        for _, _, statement, traits in said:
+            if statement.account_id in titles and "title" in traits:
+                titles[statement.account_id] = traits["title"]
+        fields["companies"] = [
+            {ACCOUNT: str(account_id)} | ({} if title is ... else {"Title": None if title is None else str(title)})
+            for account_id, title in sorted(titles.items())
+        ]
+        return Draft(
+            record,
+            name=email,
+            fields=fields,
+            references=tuple(Reference(COMPANY, str(account_id)) for account_id in sorted(titles)),
+            notices=mapped.notices + unmapped_traits(said, self._known_person, schema.object_name),
+        )
+
+    def event(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
+        delivery = reader.delivery(int(record.key))
+        assert delivery.event_id is not None
+        fields: dict[str, Any] = {
+            "Message_Id__gc": delivery.message_id,
+            "Event_Name__gc": reader.event_name(delivery.event_id),
+            "Event_Time__gc": iso_utc(delivery.at_ms),
+            "User_Id__gc": reader.identity(delivery.user_id),
+            "Account_Id__gc": None if delivery.account_id is None else reader.account(delivery.account_id),
+        }
+        notices: tuple[tuple[str, str], ...] = ()
+        properties = reader.body(delivery.offset)
+        if properties is not None:
+            said = [(delivery.at_ms, delivery.message_id, Statement(), properties)]
+            explicit = traits_of_fields({}, self._settings.event_fields)
+            mapped = map_traits(said, explicit, schema)
+            fields |= {"Properties__gc": json.dumps(properties, ensure_ascii=False, separators=(",", ":"))}
+            fields |= mapped.fields
+            notices = mapped.notices
+        return self._row(record, schema, fields, delivery.account_id, delivery.email_id, notices)
+
+    def usage(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
+        key = UsageKey.parse(record.key)
+        count, first_at_ms, last_at_ms = reader.tally(record.id)
+        account = reader.account(key.account_id) if key.account_id else None
+        user = None if key.user_id is None else reader.identity(key.user_id)
+        event, day = reader.event_name(key.event_id), iso_day(key.day)
+        fields: dict[str, Any] = {
+            "Usage_Key__gc": usage_digest(account, user, event, day),
+            "Usage_Date__gc": day,
+            "Event_Name__gc": event,
+            "Account_Id__gc": account,
+            "Event_Count__gc": count,
+            "First_At__gc": iso_utc(first_at_ms) if count else None,
+            "Last_At__gc": iso_utc(last_at_ms) if count else None,
+        }
+        email_id = None
+        if user is not None:
+            fields["User_Id__gc"] = user
+            assert key.user_id is not None
+            email_id = reader.email_of_user(key.user_id, last_at_ms) if count else None
+        return self._row(record, schema, fields, key.account_id or None, email_id, ())
+
+    def _row(
+        self,
+        record: Record,
+        schema: Schema,
+        fields: dict[str, Any],
+        account_id: int | None,
+        email_id: int | None,
+        notices: tuple[tuple[str, str], ...],
+    ) -> Draft:
+        """A row of a custom object: values made to fit, and the references for its lookups."""
+        fitted: dict[str, Any] = {}
+        found = set(notices)
+        for name, value in fields.items():
+            target = schema.fields.get(name)
+            if target is None or not target.writable:
+                found.add(("field_not_writable", f"{schema.object_name}.{name}"))
+                continue
+            result = fit(value, target)
+            if result.cut:
+                found.add(("text_cut", f"{schema.object_name}.{name}"))
+            if result.ok:
+                fitted[name] = result.value
+            else:
+                found.add(("value_skipped", f"{schema.object_name}.{name}"))
+        references = []
+        if account_id is not None and schema.can_write("Company_Id__gc"):
+            references.append(Reference(COMPANY, str(account_id)))
+        if email_id is not None and schema.can_write("Person_Id__gc"):
+            references.append(Reference(PERSON, str(email_id)))
+        name = str(fields.get("Message_Id__gc") or fields.get("Usage_Key__gc"))
+        return Draft(record, name, fitted, tuple(references), tuple(sorted(found)))
+
+
+def usage_digest(account: str | None, user: str | None, event: str, day: str) -> str:
+    """The stable key of a daily usage row: 40 hex digits of its grain."""
+    grain = json.dumps([account, user, event, day], ensure_ascii=False, separators=(",", ":"))
+    return blake2b(grain.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()

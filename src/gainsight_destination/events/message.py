@@ -1,0 +1,306 @@
+"""Reads one message of the Segment Spec from the bytes the log kept.
+
+The way in is `MessageReader.read(entry)`: every message of a logged entry comes out as a `Message`, or as a
+`Discarded` with the reason code under which Segment would count it. Typed decoding does the work; only what it
+refuses takes the slow path, which finds the reason or mends what SDKs are known to send.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from gainsight_destination.eventlog.contract import EntryKind, LoggedEntry
+from gainsight_destination.events.timestamps import correct_ms, parse_timestamp_ms
+
+MAX_MESSAGE_BYTES: Final = 32_768
+"""Segment documents 32 KB for one event; its published code says 32,768."""
+MAX_BATCH_MESSAGES: Final = 2_500
+"""Segment documents 2,500 events in one batch."""
+
+TYPES: Final = frozenset({"identify", "track", "group", "page", "screen", "alias"})
+
+_TYPE_OF_KIND: Final = {
+    EntryKind.IDENTIFY: "identify",
+    EntryKind.TRACK: "track",
+    EntryKind.GROUP: "group",
+    EntryKind.PAGE: "page",
+    EntryKind.SCREEN: "screen",
+    EntryKind.ALIAS: "alias",
+}
+
+GENERATED_ID_NAMESPACE: Final = uuid.UUID("6f0b7a2e-3a55-4f0e-9d7c-6a1d6b1f9a11")
+
+NOTHING: Final = msgspec.Raw(b"")
+
+
+class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A valid message. Ids are text, blank ones absent; times are Unix milliseconds, `at_ms` corrected for skew."""
+
+    offset: int
+    source_id: int
+    type: str
+    message_id: str
+    user_id: str | None
+    anonymous_id: str | None
+    at_ms: int
+    received_at_ms: int
+    event: str | None = None
+    group_id: str | None = None
+    previous_id: str | None = None
+    context_group_id: str | None = None
+    integrations: Any = None
+    body: bytes = b"{}"
+    """`properties` of a track, page or screen, `traits` of an identify or group: a JSON object as it came."""
+
+
+class Discarded(msgspec.Struct, frozen=True, gc=False):
+    """A message that Segment accepts with a 200 and then discards."""
+
+    offset: int
+    source_id: int
+    reason: str
+
+
+class _Context(msgspec.Struct, gc=False):
+    group_id: str | int | float | None = msgspec.field(default=None, name="groupId")
+
+
+class _Wire(msgspec.Struct, rename="camel", gc=False):
+    type: str | None = None
+    user_id: str | int | None = None
+    anonymous_id: str | int | None = None
+    message_id: str | int | None = None
+    timestamp: str | int | float | None = None
+    original_timestamp: str | int | float | None = None
+    sent_at: str | int | float | None = None
+    event: str | None = None
+    name: str | None = None
+    category: str | None = None
+    group_id: str | int | None = None
+    previous_id: str | int | None = None
+    context: _Context | None = None
+    integrations: msgspec.Raw = NOTHING
+    properties: msgspec.Raw = NOTHING
+    traits: msgspec.Raw = NOTHING
+
+
+class _Envelope(msgspec.Struct, rename="camel", gc=False):
+    batch: list[msgspec.Raw] = []  # noqa: RUF012 - msgspec copies mutable defaults
+    sent_at: msgspec.Raw = NOTHING
+    context: msgspec.Raw = NOTHING
+    integrations: msgspec.Raw = NOTHING
+
+
+_decode_wire = msgspec.json.Decoder(_Wire).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class _Discard(Exception):
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class _Frame(msgspec.Struct, gc=False):
+    """What the messages of one entry share."""
+
+    logged: LoggedEntry
+    type: str | None
+    sent_at: object = None
+    context_group_id: str | None = None
+    integrations: Any = None
+    corrected: bool = False
+
+
+def read_entry(logged: LoggedEntry) -> Iterator[Message | Discarded]:
+    """Every message of an entry, in order: exactly `entry.count` of them."""
+    entry = logged.entry
+    if entry.kind in (EntryKind.SOURCE_DISABLED, EntryKind.UNKNOWN_SOURCE):
+        reason = "source_disabled" if entry.kind is EntryKind.SOURCE_DISABLED else "unknown_source"
+        for index in range(entry.count):
+            yield Discarded(logged.offset + index, entry.source_id, reason)
+        return
+    try:
+        frame, items = _open(logged)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        frame, items = _Frame(logged, None), []
+    for index in range(entry.count):
+        raw: bytes | msgspec.Raw | None = items[index] if index < len(items) else None
+        try:
+            if raw is None:
+                raise _Discard("bad_request")
+            if index >= MAX_BATCH_MESSAGES and entry.kind is EntryKind.BATCH:
+                raise _Discard("batch_too_long")
+            yield _read_message(frame, index, raw)
+        except _Discard as discard:
+            yield Discarded(logged.offset + index, entry.source_id, discard.reason)
+
+
+def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
+    entry = logged.entry
+    if entry.kind is EntryKind.ARCHIVE:
+        return _Frame(logged, None, corrected=True), _decode_items(entry.body)
+    if entry.kind is not EntryKind.BATCH:
+        return _Frame(logged, _TYPE_OF_KIND[entry.kind]), [entry.body]
+    envelope = _decode_envelope(entry.body)
+    context = _value(envelope.context)
+    return (
+        _Frame(
+            logged,
+            None,
+            sent_at=_value(envelope.sent_at),
+            context_group_id=id_text(context.get("groupId")) if isinstance(context, dict) else None,
+            integrations=_value(envelope.integrations),
+        ),
+        envelope.batch,
+    )
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    return _decode_any(raw) if len(memoryview(raw)) else None
+
+
+def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Message:
+    if len(memoryview(raw)) > MAX_MESSAGE_BYTES:
+        raise _Discard("message_too_large")
+    try:
+        wire = _decode_wire(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        wire = _mend(frame, bytes(raw))
+    kind = frame.type or wire.type
+    if kind not in TYPES:
+        raise _Discard("type_not_supported")
+    entry = frame.logged.entry
+    user_id, anonymous_id = id_text(wire.user_id), id_text(wire.anonymous_id)
+    if user_id is None and (anonymous_id is None or kind == "alias"):
+        raise _Discard("no_user_anon_id")
+    return Message(
+        offset=frame.logged.offset + index,
+        source_id=entry.source_id,
+        type=kind,
+        message_id=id_text(wire.message_id) or _generated_id(frame.logged, index),
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        at_ms=_at_ms(frame, wire),
+        received_at_ms=entry.received_at_ms,
+        event=_event_name(wire) if kind == "track" else None,
+        group_id=_required(wire.group_id, "group_id_required") if kind == "group" else None,
+        previous_id=_required(wire.previous_id, "previous_id_required") if kind == "alias" else None,
+        context_group_id=(id_text(wire.context.group_id) if wire.context else None) or frame.context_group_id,
+        integrations=_integrations(frame, wire),
+        body=_body(kind, wire),
+    )
+
+
+def id_text(value: object) -> str | None:
+    """An id as text: numbers become decimal text; blank text, null and everything else is absent."""
+    if isinstance(value, str):
+        return value if value and not value.isspace() else None
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return None
+
+
+def _required(value: object, reason: str) -> str:
+    text = id_text(value)
+    if text is None:
+        raise _Discard(reason)
+    return text
+
+
+def _event_name(wire: _Wire) -> str:
+    if not wire.event:
+        raise _Discard("event_not_defined")
+    return wire.event
+
+
+def _body(kind: str, wire: _Wire) -> bytes:
+    raw = bytes(wire.traits if kind in ("identify", "group") else wire.properties)
+    if not raw or raw == b"null":
+        return b"{}"
+    if raw[:1] != b"{":
+        raise _Discard("traits_not_object" if kind in ("identify", "group") else "properties_not_object")
+    return raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
+
+
+def _integrations(frame: _Frame, wire: _Wire) -> Any:
+    """The item's `integrations` over the envelope's: Segment merges them, and the nearer word wins."""
+    own = _value(wire.integrations)
+    if isinstance(frame.integrations, dict) and isinstance(own, dict):
+        return {**frame.integrations, **own}
+    return own if own is not None else frame.integrations
+
+
+def _at_ms(frame: _Frame, wire: _Wire) -> int:
+    received_at_ms = frame.logged.entry.received_at_ms
+    original_ms = parse_timestamp_ms(wire.timestamp)
+    if original_ms is None:
+        original_ms = parse_timestamp_ms(wire.original_timestamp)
+    if frame.corrected:
+        return received_at_ms if original_ms is None else original_ms
+    sent_at = wire.sent_at if wire.sent_at is not None else frame.sent_at
+    return correct_ms(original_ms, parse_timestamp_ms(sent_at), received_at_ms)
+
+
+def _generated_id(logged: LoggedEntry, index: int) -> str:
+    """A message id for a message that came without one: the same each time this entry is read."""
+    entry = logged.entry
+    name = f"{entry.source_id}:{entry.received_at_ms}:{logged.offset + index}"
+    return f"generated-{uuid.uuid5(GENERATED_ID_NAMESPACE, name)}"
+
+
+def _mend(frame: _Frame, raw: bytes) -> _Wire:
+    """The slow path: mend invalid UTF-8 and odd types that SDKs send, or find why Segment would discard it."""
+    try:
+        item = _decode_any(raw.decode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError):
+        raise _Discard("bad_request") from None
+    if not isinstance(item, dict):
+        raise _Discard("bad_request")
+    kind = frame.type or item.get("type")
+    if kind not in TYPES:
+        raise _Discard("type_not_supported")
+    for name in ("userId", "anonymousId", "groupId", "previousId"):
+        if isinstance(item.get(name), (bool, list, dict)):
+            raise _Discard("id_not_string")
+        item[name] = id_text(item.get(name))
+    if kind == "track" and item.get("event") is not None and not isinstance(item["event"], str):
+        raise _Discard("event_not_string")
+    for name in ("name", "category"):
+        if kind in ("page", "screen") and not isinstance(item.get(name), (str, type(None))):
+            raise _Discard(f"{name}_not_string")
+    return _Wire(
+        type=kind,
+        user_id=item["userId"],
+        anonymous_id=item["anonymousId"],
+        message_id=id_text(item.get("messageId")),
+        timestamp=_date(item.get("timestamp")),
+        original_timestamp=_date(item.get("originalTimestamp")),
+        sent_at=_date(item.get("sentAt")),
+        event=item.get("event") if kind == "track" else None,
+        group_id=item["groupId"],
+        previous_id=item["previousId"],
+        context=_context(item.get("context")),
+        integrations=_raw(item, "integrations"),
+        properties=_raw(item, "properties"),
+        traits=_raw(item, "traits"),
+    )
+
+
+def _date(value: object) -> str | int | float | None:
+    return value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
+
+
+def _context(value: object) -> _Context | None:
+    return _Context(group_id=id_text(value.get("groupId"))) if isinstance(value, dict) else None
+
+
+def _raw(item: dict[str, Any], name: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(item[name])) if name in item else NOTHING

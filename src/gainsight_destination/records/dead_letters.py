@@ -1,0 +1,137 @@
+"""Dead letters: records the other side refused, kept with the request, the answer and what was tried.
+
+A dead record comes back by itself when a new message changes it; a person can retry or discard it.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gainsight_destination.destinations.contract import Rejected
+from gainsight_destination.errors import UserError
+from gainsight_destination.records.books import Books
+from gainsight_destination.records.deliveries import shift_waiting
+
+OPEN: Final = "open"
+RETRIED: Final = "retried"
+DISCARDED: Final = "discarded"
+STORED_TEXT_CHARACTERS: Final = 20_000
+
+_COLUMNS: Final = (
+    "id",
+    "destination_id",
+    "record_id",
+    "object",
+    "record_key",
+    "version",
+    "code",
+    "message",
+    "request",
+    "answer",
+    "attempts",
+    "died_at_ms",
+    "state",
+    "settled_at_ms",
+)
+
+
+def bury(
+    connection: sqlite3.Connection, books: Books, record_id: int, name: str, outcome: Rejected, now_ms: int
+) -> None:
+    """The other side refused a record: keep why, and count what waits for it as dead."""
+    destination_id, object_name, version, attempts = connection.execute(
+        "SELECT destination_id, object, version, attempts FROM records WHERE id = ?", (record_id,)
+    ).fetchone()
+    request = {
+        "method": outcome.call.method,
+        "path": outcome.call.path,
+        "query": dict(outcome.call.query),
+        "body": outcome.call.body,
+    }
+    answer = {
+        "status": outcome.answer.status,
+        "body": outcome.answer.body if outcome.answer.body is not None else outcome.answer.text,
+    }
+    connection.execute(
+        "INSERT INTO dead_letters (destination_id, record_id, object, record_key, version, code, message, request,"
+        " answer, attempts, died_at_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            destination_id,
+            record_id,
+            object_name,
+            name,
+            version,
+            outcome.code,
+            outcome.message,
+            json.dumps(request, ensure_ascii=False)[:STORED_TEXT_CHARACTERS],
+            json.dumps(answer, ensure_ascii=False)[:STORED_TEXT_CHARACTERS],
+            attempts + 1,
+            now_ms,
+        ),
+    )
+    connection.execute(
+        "UPDATE records SET state = 'dead', reason = ?, attempts = attempts + 1 WHERE id = ?", (outcome.code, record_id)
+    )
+    shift_waiting(connection, books, record_id, dead=1)
+
+
+def revive(connection: sqlite3.Connection, books: Books, record_id: int, now_ms: int) -> None:
+    """Give a dead record another chance."""
+    shift_waiting(connection, books, record_id, dead=-1)
+    connection.execute(
+        "UPDATE records SET state = 'dirty', reason = '', attempts = 0, dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
+        (now_ms, now_ms, record_id),
+    )
+    _settle(connection, record_id, RETRIED, now_ms)
+
+
+def discard(connection: sqlite3.Connection, books: Books, record_id: int, now_ms: int) -> None:
+    """Give a dead record up: what waited for it stays counted as dead, and it is not tried again as it is."""
+    del books
+    connection.execute("UPDATE records SET reason = 'discarded' WHERE id = ? AND state = 'dead'", (record_id,))
+    _settle(connection, record_id, DISCARDED, now_ms)
+
+
+def _settle(connection: sqlite3.Connection, record_id: int, state: str, now_ms: int) -> None:
+    connection.execute(
+        "UPDATE dead_letters SET state = ?, settled_at_ms = ? WHERE record_id = ? AND state = 'open'",
+        (state, now_ms, record_id),
+    )
+
+
+def select(
+    connection: sqlite3.Connection, *, destination_id: int | None = None, state: str | None = OPEN, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Dead letters, newest first."""
+    clauses: list[str] = []
+    values: list[object] = []
+    if destination_id is not None:
+        clauses.append("destination_id = ?")
+        values.append(destination_id)
+    if state is not None:
+        clauses.append("state = ?")
+        values.append(state)
+    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
+    rows = connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM dead_letters{where} ORDER BY id DESC LIMIT ?", (*values, limit)
+    )
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+
+
+def get(connection: sqlite3.Connection, letter_id: int) -> dict[str, Any]:
+    """One dead letter. Raises UserError when there is none with this id."""
+    row = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM dead_letters WHERE id = ?", (letter_id,)).fetchone()
+    if row is None:
+        raise UserError(f"there is no dead letter {letter_id}; `dead-letters list` shows those there are")
+    return dict(zip(_COLUMNS, row, strict=True))
+
+
+def like(connection: sqlite3.Connection, letter: dict[str, Any]) -> Sequence[int]:
+    """Record ids of all open dead letters of the same destination, object and code."""
+    rows = connection.execute(
+        "SELECT record_id FROM dead_letters WHERE state = 'open' AND destination_id = ? AND object = ? AND code = ?"
+        " ORDER BY id",
+        (letter["destination_id"], letter["object"], letter["code"]),
+    )
+    return [record_id for (record_id,) in rows]

@@ -1,0 +1,60 @@
+"""Which destinations a message may go to: the `integrations` object and the allowlist of track events.
+
+Filters decide what is delivered, never what is known: identity and account facts are learned from filtered
+messages too.
+"""
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+FILTERED_BY_INTEGRATIONS: Final = "integrations_object"
+FILTERED_BY_ALLOWLIST: Final = "event_not_listed"
+FILTERED_BY_TYPE: Final = "unsupported_type"
+
+
+def enabled_by_integrations(integrations: object, destination_name: str) -> bool:
+    """Segment's documented truth table of the `integrations` object for one destination.
+
+    A destination's own entry decides: only `false` switches it off, anything else on. Without an entry the key
+    `All` (any letter case) decides when it is boolean, and the default is on. Names match exactly.
+    Segment's legacy places for the same wish (`context.All`, `options`, `providers`) are not read.
+    """
+    if not isinstance(integrations, dict) or not integrations:
+        return True
+    if destination_name in integrations:
+        return integrations[destination_name] is not False
+    return not any(value is False for key, value in integrations.items() if key.lower() == "all")
+
+
+_SEPARATORS: Final = re.compile(r"[\W_]+(.|$)", re.ASCII)
+_HAS_SEPARATOR: Final = re.compile(r"[_\-.:]")
+_CAMEL: Final = re.compile(r"([a-z][A-Z]|[A-Z][a-z])")
+_CAPITALS: Final = re.compile(r"(.)([A-Z]+)")
+
+
+def to_no_case(name: str) -> str:
+    """An event name without letter case and separators, as the npm package to-no-case 1.0.2 normalises it.
+
+    `Order Completed`, `order_completed`, `order-completed` and `OrderCompleted` all become `order completed`.
+    A name with white space is only lower-cased; one with `_ - . :` is split at every run of characters other than
+    ASCII letters and digits; one in camelCase is split before its capitals.
+    """
+    if any(character.isspace() for character in name):
+        return name.lower()
+    if _HAS_SEPARATOR.search(name):
+        spaced = _SEPARATORS.sub(lambda match: f" {match[1]}" if match[1] else "", name)
+        return (spaced or name).lower()
+    if _CAMEL.search(name):
+        return _CAPITALS.sub(lambda match: f"{match[1]} {' '.join(match[2].lower())}", name).lower()
+    return name.lower()
+
+
+class Allowlist:
+    """The track events a destination wants; empty means all of them."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._wanted = frozenset(to_no_case(name) for name in names)
+
+    def allows(self, event: str) -> bool:
+        return not self._wanted or to_no_case(event) in self._wanted

@@ -1,0 +1,359 @@
+"""From log entries to dirty records, one batch of entries in one transaction.
+
+A batch is read, cleared of duplicates and routed; then all its facts are learned; then its messages are resolved and
+placed, and earlier messages that a new fact reaches are resolved again. Because facts come before resolution and late
+facts reach back, the result depends on the set of messages and not on their order.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from gainsight_destination.destinations.contract import Delivery
+from gainsight_destination.eventlog.contract import EventLog, LoggedEntry
+from gainsight_destination.events.message import Discarded, Message, read_entry
+from gainsight_destination.records import deliveries
+from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
+from gainsight_destination.records.changes import RecordChanges, RecordIds
+from gainsight_destination.resolve.account_ids import doubt, normalise_account_id
+from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
+from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
+from gainsight_destination.resolve.facts import Interval
+from gainsight_destination.resolve.identities import ANONYMOUS, GROUP_ID, USER, IdentityGraph, Scope
+from gainsight_destination.resolve.resolution import resolve
+from gainsight_destination.resolve.routes import Connected, Route, Router
+from gainsight_destination.resolve.said import Said, SaidReader, best_account
+
+WORKSPACE: Final = 0
+ACCEPTED: Final = "accepted"
+DEFAULT_ACCOUNT_NAMES: Final = ("accountId", "account_id")
+
+
+class Resolver:
+    """Resolves batches for one version of the workspace. Belongs to the one writer of the store."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        log: EventLog,
+        destinations: Sequence[Connected],
+        *,
+        duplicate_window_ms: int,
+    ) -> None:
+        self._connection = connection
+        self._log = log
+        self._destinations = destinations
+        self._duplicate_window_ms = duplicate_window_ms
+        vocabularies = frozenset(c.destination.account_names for c in destinations)
+        self._said = SaidReader({name for names in vocabularies for name in names} | set(DEFAULT_ACCOUNT_NAMES))
+        self._router = Router(connection, destinations)
+        self._graph = IdentityGraph(connection, vocabularies)
+        self._record_ids = RecordIds(connection)
+        self._identities = IdentityDictionary(connection)
+        self._accounts = Dictionary(connection, "accounts")
+        self._emails = Dictionary(connection, "emails")
+        self._event_names = Dictionary(connection, "event_names")
+
+    def forget(self) -> None:
+        """Drop everything remembered: the transaction was rolled back, memory may be ahead of the store."""
+        for memory in (
+            self._router,
+            self._graph,
+            self._record_ids,
+            self._identities,
+            self._accounts,
+            self._emails,
+            self._event_names,
+        ):
+            memory.forget()
+
+    def resolve(self, entries: Sequence[LoggedEntry], now_ms: int) -> None:
+        """Take in a batch of log entries; part of the caller's transaction."""
+        batch = _Batch(self, entries, now_ms)
+        batch.run()
+        self._graph.trim()
+
+    def expire_parked(self, now_ms: int, limit: int = 2_000) -> int:
+        """End the waiting of messages parked longer than their destination allows; how many were ended."""
+        return _Batch(self, (), now_ms).expire(limit)
+
+
+class _Batch:
+    """The work of one transaction."""
+
+    def __init__(self, resolver: Resolver, entries: Sequence[LoggedEntry], now_ms: int) -> None:
+        self._r = resolver
+        self._connection = resolver._connection
+        self._entries = entries
+        self._now_ms = now_ms
+        self._books = Books()
+        self._notices: Counter[tuple[str, str]] = Counter()
+        self._notice_offsets: dict[tuple[str, str], int] = {}
+        self._scopes: list[Scope] = []
+        self._routes: dict[int, Route] = {}
+        resolver._record_ids.begin()
+        (self._revision,) = self._connection.execute(
+            "UPDATE reader SET revision = revision + 1 RETURNING revision"
+        ).fetchone()
+        self._changes = {
+            connected.id: RecordChanges(
+                self._connection,
+                resolver._record_ids,
+                self._books,
+                destination_id=connected.id,
+                revision=self._revision,
+                now_ms=now_ms,
+                bounds=_Bounds(resolver, connected),
+            )
+            for connected in resolver._destinations
+        }
+
+    def run(self) -> None:
+        messages = self._read()
+        fresh, duplicates = drop_duplicates(
+            self._connection, messages, self._route_id, self._r._duplicate_window_ms
+        )
+        self._count_duplicates(duplicates)
+        placed = [(message, self._learn(message)) for message in fresh]
+        self._r._graph.flush()
+        for message, (identity_id, said) in placed:
+            self._place(message, identity_id, said)
+        self._resolve_again()
+        self._finish()
+
+    # -- reading
+
+    def _read(self) -> list[Message]:
+        messages: list[Message] = []
+        discarded: Counter[tuple[int, str]] = Counter()
+        read: Counter[int] = Counter()
+        for logged in self._entries:
+            read[logged.entry.source_id] += logged.entry.count
+            for item in read_entry(logged):
+                if isinstance(item, Discarded):
+                    discarded[item.source_id, item.reason] += 1
+                else:
+                    messages.append(item)
+        for (source_id, reason), count in discarded.items():
+            self._enter(source_id, DISCARDED, reason, count)
+        self._connection.executemany(
+            "INSERT INTO read_messages (source_id, messages) VALUES (?,?)"
+            " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
+            list(read.items()),
+        )
+        return messages
+
+    def _enter(self, source_id: int, state: str, reason: str, count: int) -> None:
+        """Count messages that no destination gets."""
+        self._books.enter(WORKSPACE, source_id, state, reason, count)
+        for connected in self._r._destinations:
+            if source_id in connected.source_ids:
+                self._books.enter(connected.id, source_id, state, reason, count)
+
+    def _route_id(self, message: Message) -> int:
+        route = self._routes[message.offset] = self._r._router.route(message)
+        return route.id
+
+    def _count_duplicates(self, duplicates: Sequence[Earlier]) -> None:
+        counted: Counter[int] = Counter(message.source_id for message, _ in duplicates)
+        for source_id, count in counted.items():
+            self._enter(source_id, DUPLICATES, "", count)
+        originals: dict[int, LoggedEntry | None] = {}
+        for message, first_offset in duplicates:
+            original = _message_at(self._r._log, first_offset, originals)
+            if original is not None and _content(original) != _content(message):
+                self._notice("message_id_conflict", "", message.offset)
+
+    # -- learning
+
+    def _learn(self, message: Message) -> tuple[int, Said]:
+        """Take in the links and facts of a message; (its identity, what it says)."""
+        graph, at_ms, message_id = self._r._graph, message.at_ms, message.message_id
+        user_id = None if message.user_id is None else self._identity(USER, message.user_id)
+        anonymous_id = None if message.anonymous_id is None else self._identity(ANONYMOUS, message.anonymous_id)
+        if user_id is not None and anonymous_id is not None:
+            self._scopes += graph.add_link(anonymous_id, at_ms, message_id, user_id)
+        if message.previous_id is not None and user_id is not None:
+            for kind in (USER, ANONYMOUS):
+                previous_id = self._identity(kind, message.previous_id)
+                self._scopes += graph.add_link(previous_id, at_ms, message_id, user_id)
+        identity_id = anonymous_id if user_id is None else user_id
+        assert identity_id is not None
+        said = self._r._said.read(message)
+        if message.type == "identify":
+            for name, account in said.accounts.items():
+                account_id = self._account(account, message.offset)
+                self._scopes += graph.add_account(identity_id, at_ms, message_id, name, account_id)
+            if said.email is not None:
+                email_id = self._r._emails.id_of(said.email)
+                self._scopes += graph.add_email(identity_id, at_ms, message_id, email_id)
+            if said.odd_email:
+                self._notice("odd_email", "", message.offset)
+        elif message.group_id is not None:
+            account_id = self._account(normalise_account_id(message.group_id), message.offset)
+            self._scopes += graph.add_account(identity_id, at_ms, message_id, GROUP_ID, account_id)
+        return identity_id, said
+
+    def _identity(self, kind: int, value: str) -> int:
+        identity_id, created = self._r._identities.id_of(kind, value)
+        if created:
+            self._r._graph.add_new(identity_id)
+        return identity_id
+
+    def _account(self, account: str, offset: int) -> int:
+        if doubt(account) is not None:
+            self._notice("doubtful_account_id", account, offset)
+        return self._r._accounts.id_of(account)
+
+    def _notice(self, kind: str, subject: str, offset: int) -> None:
+        self._notices[kind, subject] += 1
+        self._notice_offsets[kind, subject] = offset
+
+    # -- placing
+
+    def _place(self, message: Message, identity_id: int, said: Said) -> None:
+        route = self._routes[message.offset]
+        self._books.enter(WORKSPACE, message.source_id, ACCEPTED, "")
+        for connected, reason in route.filtered:
+            self._books.enter(connected.id, message.source_id, FILTERED, reason)
+        for connected in route.accepted:
+            delivery = self._delivery(message, identity_id, said, connected)
+            resolve(delivery, self._r._graph, connected.destination.account_names)
+            self._changes[connected.id].add(delivery, connected.destination.place(delivery))
+        if route.accepted and message.type in ("identify", "group"):
+            self._connection.execute(
+                "INSERT OR IGNORE INTO bodies (offset, body) VALUES (?,?)", (message.offset, message.body)
+            )
+
+    def _delivery(self, message: Message, identity_id: int, said: Said, connected: Connected) -> Delivery:
+        account = message.group_id and normalise_account_id(message.group_id)
+        if account is None:
+            account = best_account(said.accounts, connected.destination.account_names)
+        if account is None and message.type == "track" and message.context_group_id is not None:
+            account = normalise_account_id(message.context_group_id)
+        return Delivery(
+            offset=message.offset,
+            source_id=message.source_id,
+            type=message.type,
+            message_id=message.message_id,
+            identity_id=identity_id,
+            at_ms=message.at_ms,
+            received_at_ms=message.received_at_ms,
+            event_id=None if message.event is None else self._r._event_names.id_of(message.event),
+            said_account=None if account is None else self._account(account, message.offset),
+            said_email=None if said.email is None else self._r._emails.id_of(said.email),
+        )
+
+    def _resolve_again(self) -> None:
+        """Earlier messages that a new link or fact reaches, while it may still move them."""
+        if not self._scopes or not self._entries:
+            return
+        first_offset = self._entries[0].offset
+        received_at_ms = max(logged.entry.received_at_ms for logged in self._entries)
+        scopes = _merged(self._scopes)
+        for connected in self._r._destinations:
+            windows = connected.destination.windows
+            since_ms = received_at_ms - max(windows.park_ms, windows.correction_ms)
+            seen: set[int] = set()
+            for identity_id, (from_ms, until_ms) in scopes:
+                for delivery in deliveries.of_identity(
+                    self._connection, connected.id, identity_id, from_ms, until_ms, since_ms
+                ):
+                    if delivery.offset >= first_offset or delivery.offset in seen:
+                        continue
+                    seen.add(delivery.offset)
+                    waits = delivery.state in ("parked", "filtered")
+                    window_ms = windows.park_ms if waits else windows.correction_ms
+                    if delivery.received_at_ms >= received_at_ms - window_ms:
+                        self._correct(delivery, connected)
+
+    def _correct(self, delivery: Delivery, connected: Connected) -> None:
+        resolved = (delivery.user_id, delivery.account_id, delivery.email_id)
+        before = connected.destination.place(delivery)
+        resolve(delivery, self._r._graph, connected.destination.account_names)
+        if resolved != (delivery.user_id, delivery.account_id, delivery.email_id):
+            self._changes[connected.id].replace(delivery, before, connected.destination.place(delivery))
+
+    def expire(self, limit: int) -> int:
+        ended = 0
+        for connected in self._r._destinations:
+            windows, changes = connected.destination.windows, self._changes[connected.id]
+            overdue = deliveries.parked_before(self._connection, connected.id, self._now_ms - windows.park_ms, limit)
+            for delivery in overdue:
+                if delivery.open_records or not windows.parked_then_deliver:
+                    changes.drop(delivery, connected.destination.place(delivery))
+                else:
+                    before = connected.destination.place(delivery)
+                    delivery.without_account = True
+                    changes.replace(delivery, before, connected.destination.place(delivery))
+            ended += len(overdue)
+        self._finish()
+        return ended
+
+    def _finish(self) -> None:
+        for changes in self._changes.values():
+            changes.flush()
+        self._books.flush(self._connection)
+        self._connection.executemany(
+            "INSERT INTO notices (destination_id, kind, subject, times, last_offset) VALUES (0,?,?,?,?)"
+            " ON CONFLICT DO UPDATE SET times = times + excluded.times, last_offset = excluded.last_offset",
+            [(*notice, times, self._notice_offsets[notice]) for notice, times in self._notices.items()],
+        )
+        if self._entries:
+            self._connection.execute("UPDATE reader SET next_offset = ?", (self._entries[-1].end,))
+
+
+class _Bounds:
+    """First and last time of the messages that a record counts under a user."""
+
+    def __init__(self, resolver: Resolver, connected: Connected) -> None:
+        self._resolver = resolver
+        self._connected = connected
+
+    def __call__(self, record_id: int, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
+        ids, place = self._resolver._record_ids, self._connected.destination.place
+        times = [
+            delivery.at_ms
+            for scope in self._resolver._graph.scopes_of(user_id, Interval(from_ms, until_ms))
+            for delivery in deliveries.of_identity(
+                self._resolver._connection, self._connected.id, scope.identity_id, *scope.interval, since_ms=0
+            )
+            if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
+            for contribution in place(delivery).contributions
+            if contribution.tally_user == user_id
+            and ids.find((self._connected.id, contribution.object, contribution.key)) == record_id
+        ]
+        return (min(times), max(times)) if times else None
+
+
+def _merged(scopes: Iterable[Scope]) -> list[Scope]:
+    """The same stretch of messages only once: the hull per identity."""
+    hulls: dict[int, Interval] = {}
+    for identity_id, interval in scopes:
+        hull = hulls.get(identity_id, interval)
+        hulls[identity_id] = Interval(min(hull.from_ms, interval.from_ms), max(hull.until_ms, interval.until_ms))
+    return [Scope(identity_id, interval) for identity_id, interval in hulls.items()]
+
+
+def _message_at(log: EventLog, offset: int, cache: dict[int, LoggedEntry | None]) -> Message | None:
+    logged = next((e for e in cache.values() if e is not None and e.offset <= offset < e.end), None)
+    if logged is None:
+        logged = cache[offset] = log.entry_of(offset)
+    if logged is None:
+        return None
+    found = next((item for item in read_entry(logged) if item.offset == offset), None)
+    return found if isinstance(found, Message) else None
+
+
+def _content(message: Message) -> tuple[object, ...]:
+    return (
+        message.type,
+        message.user_id,
+        message.anonymous_id,
+        message.event,
+        message.group_id,
+        message.previous_id,
+        message.context_group_id,
+        message.body,
+    )

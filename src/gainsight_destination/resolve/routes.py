@@ -1,0 +1,95 @@
+"""Which destinations each message goes to, decided before anything is known of users and accounts."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gainsight_destination.destinations.contract import RecordDestination
+from gainsight_destination.events.message import Message
+from gainsight_destination.resolve.filters import (
+    FILTERED_BY_ALLOWLIST,
+    FILTERED_BY_INTEGRATIONS,
+    FILTERED_BY_TYPE,
+    enabled_by_integrations,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A destination and the sources connected to it."""
+
+    id: int
+    name: str
+    source_ids: frozenset[int]
+    destination: RecordDestination
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One decision for all destinations: where to deliver, and why not elsewhere."""
+
+    id: int
+    accepted: tuple[Connected, ...]
+    filtered: tuple[tuple[Connected, str], ...]
+
+
+class Router:
+    """Decides routes; equal decisions are stored once."""
+
+    def __init__(self, connection: sqlite3.Connection, destinations: Sequence[Connected]) -> None:
+        self._connection = connection
+        self._destinations = destinations
+        self._plain: dict[tuple[int, str, str | None], Route] = {}
+        self._stored: dict[str, int] = {}
+
+    def route(self, message: Message) -> Route:
+        if message.integrations:
+            return self._decide(message)
+        key = (message.source_id, message.type, message.event)
+        route = self._plain.get(key)
+        if route is None:
+            if len(self._plain) > 100_000:
+                self._plain.clear()
+            route = self._plain[key] = self._decide(message)
+        return route
+
+    def forget(self) -> None:
+        """Drop everything remembered: a transaction was rolled back."""
+        self._plain.clear()
+        self._stored.clear()
+
+    def _decide(self, message: Message) -> Route:
+        accepted, filtered = [], []
+        for connected in self._destinations:
+            if message.source_id not in connected.source_ids:
+                continue
+            reason = filter_reason(message, connected.destination)
+            if reason is None:
+                accepted.append(connected)
+            else:
+                filtered.append((connected, reason))
+        decisions: dict[str, str | None] = {str(c.id): None for c in accepted}
+        decisions |= {str(connected.id): reason for connected, reason in filtered}
+        return Route(self._store(json.dumps(decisions, sort_keys=True)), tuple(accepted), tuple(filtered))
+
+    def _store(self, decisions: str) -> int:
+        route_id = self._stored.get(decisions)
+        if route_id is None:
+            self._connection.execute("INSERT OR IGNORE INTO routes (decisions) VALUES (?)", (decisions,))
+            (route_id,) = self._connection.execute(
+                "SELECT id FROM routes WHERE decisions = ?", (decisions,)
+            ).fetchone()
+            self._stored[decisions] = route_id
+        return route_id
+
+
+def filter_reason(message: Message, destination: RecordDestination) -> str | None:
+    """Why a destination does not get a message; None when it does. The order is Segment's: type first."""
+    if not destination.supports(message.type):
+        return FILTERED_BY_TYPE
+    if not enabled_by_integrations(message.integrations, destination.integration_name):
+        return FILTERED_BY_INTEGRATIONS
+    if message.event is not None and not destination.allows(message.event):
+        return FILTERED_BY_ALLOWLIST
+    return None

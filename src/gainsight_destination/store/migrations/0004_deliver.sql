@@ -1,0 +1,71 @@
+-- Calls made, calls refused, and what the other side is known to hold.
+
+CREATE TABLE quota_minutes (
+    destination_id INTEGER NOT NULL,
+    minute         INTEGER NOT NULL,  -- Unix minutes, UTC
+    calls          INTEGER NOT NULL,
+    PRIMARY KEY (destination_id, minute)
+) WITHOUT ROWID;
+
+CREATE TABLE quota_days (
+    destination_id INTEGER NOT NULL,
+    day            INTEGER NOT NULL,  -- days since 1970-01-01, UTC
+    calls          INTEGER NOT NULL,
+    PRIMARY KEY (destination_id, day)
+) WITHOUT ROWID;
+
+CREATE TABLE destination_states (
+    destination_id  INTEGER PRIMARY KEY,
+    state           TEXT NOT NULL,    -- running, paused
+    reason          TEXT NOT NULL DEFAULT '',
+    since_ms        INTEGER NOT NULL,
+    settings_digest BLOB              -- a pause ends at once when the settings change
+);
+
+CREATE TABLE references_known (       -- remote ids of records that others point at
+    destination_id INTEGER NOT NULL,
+    object         TEXT NOT NULL,
+    key            TEXT NOT NULL,
+    remote_id      TEXT,              -- NULL: looked for and not there
+    checked_at_ms  INTEGER NOT NULL,
+    PRIMARY KEY (destination_id, object, key)
+) WITHOUT ROWID;
+
+CREATE TABLE references_missing (     -- records delivered with an empty lookup
+    destination_id INTEGER NOT NULL,
+    object         TEXT NOT NULL,
+    key            TEXT NOT NULL,
+    record_id      INTEGER NOT NULL,
+    PRIMARY KEY (destination_id, object, key, record_id)
+) WITHOUT ROWID;
+
+CREATE TABLE jobs (                   -- asynchronous requests whose result is still to be fetched
+    id             INTEGER PRIMARY KEY,
+    destination_id INTEGER NOT NULL,
+    object         TEXT NOT NULL,
+    remote_job_id  TEXT NOT NULL,
+    submitted_at_ms INTEGER NOT NULL,
+    poll_at_ms     INTEGER NOT NULL,
+    polls          INTEGER NOT NULL DEFAULT 0,
+    request        TEXT NOT NULL,
+    records        TEXT NOT NULL      -- JSON [[record id, version, digest hex], ...] in request order
+);
+
+CREATE TABLE dead_letters (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    destination_id INTEGER NOT NULL,
+    record_id      INTEGER NOT NULL,
+    object         TEXT NOT NULL,
+    record_key     TEXT NOT NULL,     -- in words people know: an account id, an e-mail, a message id
+    version        INTEGER NOT NULL,
+    code           TEXT NOT NULL,
+    message        TEXT NOT NULL,
+    request        TEXT NOT NULL,     -- JSON {method, path, body}, without credentials
+    answer         TEXT NOT NULL,     -- JSON {status, body}
+    attempts       INTEGER NOT NULL,
+    died_at_ms     INTEGER NOT NULL,
+    state          TEXT NOT NULL DEFAULT 'open',   -- open, retried, discarded
+    settled_at_ms  INTEGER
+);
+CREATE INDEX dead_letters_open ON dead_letters (destination_id, id) WHERE state = 'open';
+CREATE UNIQUE INDEX dead_letters_of_record ON dead_letters (record_id) WHERE state = 'open';

@@ -1,0 +1,1 @@
+"""What a running product says about itself: logs and metrics."""

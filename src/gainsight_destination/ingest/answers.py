@@ -1,0 +1,95 @@
+"""The answers of the public port, in the shapes that every Segment SDK survives.
+
+Success is exactly 200 with `{"success":true}`: some SDKs repeat a batch for any other 2xx. A refusal that repeating
+cannot mend is always 400 with a JSON object of `success`, `error`, `code` and `message`: some SDKs repeat for ever on
+other statuses, others on a body without these names. Never a redirect, which would turn a POST into a GET.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gainsight_destination.errors import StorageFullError, UnavailableError, UserError
+
+FULL_DISK_RETRY_SECONDS = 30
+BUSY_RETRY_SECONDS = 2
+
+ALLOWED_METHODS = b"GET, HEAD, POST, PUT, OPTIONS"
+ALLOWED_HEADERS = b"Authorization, Content-Type, Content-Encoding, X-Retry-Count"
+EXPOSED_HEADERS = b"Retry-After, X-RateLimit-Reset"
+PREFLIGHT_SECONDS = b"604800"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class RefusedRequestError(UserError):
+    """The request is wrong and repeating it will not help. The message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, headers and a JSON body."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def json_answer(status: int, content: Mapping[str, object], headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
+    body = json.dumps(content, separators=(",", ":")).encode()
+    length = str(len(body)).encode()
+    return Answer(status, ((b"content-type", b"application/json"), (b"content-length", length), *headers), body)
+
+
+def failure(status: int, code: str, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
+    """The one shape of errors."""
+    return json_answer(status, {"success": False, "error": message, "code": code, "message": message}, headers)
+
+
+SUCCESS = json_answer(200, {"success": True})
+NOT_FOUND = failure(404, "not_found", "There is nothing at this path; messages go to /v1/batch and /v1/track")
+BROKEN = failure(500, "internal_error", "The server failed; the request was not stored, try again")
+
+
+def refused(error: RefusedRequestError) -> Answer:
+    return failure(400, "invalid_request", str(error))
+
+
+def unavailable(error: UnavailableError) -> Answer:
+    """503, with the wait in whole seconds under both names that SDKs read."""
+    wait = FULL_DISK_RETRY_SECONDS if isinstance(error, StorageFullError) else BUSY_RETRY_SECONDS
+    seconds = str(wait).encode()
+    reason = "The disk is full" if isinstance(error, StorageFullError) else "The server is busy"
+    headers = [(b"retry-after", seconds), (b"x-ratelimit-reset", seconds)]
+    return failure(503, "unavailable", f"{reason}; nothing was stored, try again in {wait} seconds", headers)
+
+
+def health(reasons: Sequence[str]) -> Answer:
+    """200 when all is well, else 503 with what is not, in plain words."""
+    if reasons:
+        return json_answer(503, {"status": "unwell", "reasons": list(reasons)})
+    return json_answer(200, {"status": "ok"})
+
+
+def cors_headers(origin: bytes) -> Headers:
+    """What a browser needs to let a page of `origin` see the answer. Every origin may write, as at Segment."""
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", EXPOSED_HEADERS),
+        (b"vary", b"Origin"),
+    ]
+
+
+def preflight(requested_headers: bytes | None) -> Answer:
+    """The answer to OPTIONS: a page may send any header it asks for, since SDKs let it add its own."""
+    return Answer(
+        200,
+        (
+            (b"access-control-allow-methods", ALLOWED_METHODS),
+            (b"access-control-allow-headers", requested_headers or ALLOWED_HEADERS),
+            (b"access-control-max-age", PREFLIGHT_SECONDS),
+            (b"content-length", b"0"),
+        ),
+        b"",
+    )

@@ -1,0 +1,39 @@
+"""Finds the write key of a request: the Basic user name, else `writeKey` at the top of the body.
+
+The password does not matter, and a header that says nothing (Bearer, broken base64, an empty user name) leaves it to
+the body. Write keys inside the items of a batch are not read.
+"""
+
+import binascii
+from functools import lru_cache
+
+import msgspec
+
+from gainsight_destination.ingest.answers import RefusedRequestError
+
+NO_WRITE_KEY = "An invalid write key was provided"
+"""Segment's own words for a missing key."""
+
+
+def write_key_of(authorization: bytes | None, body_write_key: msgspec.Raw) -> str:
+    """The write key, trimmed. Raises RefusedRequestError when the request has none."""
+    write_key = basic_user_name(authorization) if authorization else ""
+    if not write_key and bytes(body_write_key):
+        stated = msgspec.json.decode(body_write_key)
+        write_key = stated.strip() if isinstance(stated, str) else ""
+    if not write_key:
+        raise RefusedRequestError(NO_WRITE_KEY)
+    return write_key
+
+
+@lru_cache(maxsize=4_096)
+def basic_user_name(authorization: bytes) -> str:
+    """The user name of a Basic header, with or without the colon after it; empty when there is none."""
+    scheme, _, credentials = authorization.strip().partition(b" ")
+    if scheme.lower() != b"basic":
+        return ""
+    try:
+        decoded = binascii.a2b_base64(credentials.strip())
+    except binascii.Error:
+        return ""
+    return decoded.partition(b":")[0].decode("utf-8", "replace").strip()

@@ -1,0 +1,91 @@
+"""Checks that a body is the JSON it should be and counts its messages, without building objects.
+
+The syntax of the whole body is checked, also inside messages, so that everything in the event log can be decoded.
+What the messages say is not looked at: that is decided later, where the decision can be explained.
+
+Two deviations from strictness, both Segment's: a byte order mark is dropped, and text that is not Unicode (invalid
+UTF-8, half of a surrogate pair, which browsers send when they cut an emoji in two) is replaced by U+FFFD.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from gainsight_destination.eventlog.contract import EntryKind
+from gainsight_destination.ingest.answers import RefusedRequestError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NO_WRITE_KEY = msgspec.Raw()
+
+ESCAPE = re.compile(
+    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+"""A JSON escape: a surrogate pair, half of one, or any other."""
+
+
+class Single(msgspec.Struct):
+    """What is read of a single message."""
+
+    writeKey: msgspec.Raw = NO_WRITE_KEY  # noqa: N815 - the name on the wire
+
+
+class Batch(msgspec.Struct):
+    """What is read of a batch."""
+
+    batch: list[msgspec.Raw]
+    writeKey: msgspec.Raw = NO_WRITE_KEY  # noqa: N815 - the name on the wire
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBody:
+    """A body that is good JSON, how many messages it holds, and the write key it states (JSON, may be empty)."""
+
+    body: bytes
+    count: int
+    write_key: msgspec.Raw
+    mended: bool
+
+
+single_decoder = msgspec.json.Decoder(Single)
+batch_decoder = msgspec.json.Decoder(Batch)
+
+
+def read_json(body: bytes, kind: EntryKind) -> ReadBody:
+    """Check and count. Raises RefusedRequestError unless the body is a JSON object, and a batch has its array."""
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    text = body if body.isascii() else valid_utf8(body)
+    try:
+        count, write_key = decode(text, kind)
+    except msgspec.ValidationError as error:
+        raise RefusedRequestError(f"Malformed message: {error}") from None
+    except msgspec.DecodeError as error:
+        whole = without_half_surrogates(text)
+        if whole == text:
+            raise RefusedRequestError(f"Malformed JSON: {error}") from None
+        return replace(read_json(whole, kind), mended=True)
+    except RecursionError:
+        raise RefusedRequestError("Malformed JSON: too deeply nested") from None
+    return ReadBody(text, count, write_key, mended=text is not body)
+
+
+def decode(body: bytes, kind: EntryKind) -> tuple[int, msgspec.Raw]:
+    """The number of messages and the write key stated."""
+    if kind is EntryKind.BATCH:
+        batch = batch_decoder.decode(body)
+        return len(batch.batch), batch.writeKey
+    return 1, single_decoder.decode(body).writeKey
+
+
+def valid_utf8(body: bytes) -> bytes:
+    """`body` itself when it is UTF-8, else with U+FFFD in place of what is not."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace").encode("utf-8")
+    return body
+
+
+def without_half_surrogates(body: bytes) -> bytes:
+    """`body` with the escape of U+FFFD in place of escapes that are half of a surrogate pair."""
+    return ESCAPE.sub(lambda escape: rb"\ufffd" if escape.group(2) else escape.group(), body)

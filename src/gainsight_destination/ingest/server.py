@@ -1,0 +1,131 @@
+"""The HTTP server of the public port: uvicorn with uvloop and httptools, guarded against slow and endless requests."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.errors import UserError
+from gainsight_destination.ingest import answers, limits
+from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.observe import metrics
+
+WATCH_SECONDS = 1.0
+
+
+class IngestProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with a bound on the head of a request and the product's own shape of errors."""
+
+    head_bytes = 0
+    in_head = True
+    head: object = object()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.in_head and not self.transport.is_closing():
+            self.head_bytes += len(data)
+            if self.head_bytes > limits.HEAD_BYTES:
+                self.send_400_response("Malformed request: the headers are too large")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.in_head, self.head, self.head_bytes = True, self.scope, 0
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.in_head = False
+
+    def send_400_response(self, msg: str) -> None:
+        answer = answers.failure(400, "invalid_request", msg)
+        lines = [name + b": " + value + b"\r\n" for name, value in (*answer.headers, (b"connection", b"close"))]
+        self.transport.write(b"".join([STATUS_LINE[400], *lines, b"\r\n", answer.body]))
+        self.transport.close()
+
+    def awaited(self) -> object | None:
+        """The part of a request that has not come yet, as an object that is the same until it has; None when idle."""
+        if self.in_head:
+            return self.head
+        return self.cycle if self.cycle.more_body else None
+
+
+class IngestServer(uvicorn.Server):
+    """Serves the app on a bound socket until `stop`; signals are left to the process that runs it."""
+
+    def __init__(self, app: IngestApp, listener: socket.socket, *, clock: Clock) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=IngestProtocol,
+                loop="none",
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=limits.DRAIN_SECONDS,
+                backlog=2_048,
+            )
+        )
+        self._listener = listener
+        self._clock = clock
+        self._waits: dict[IngestProtocol, tuple[object, int]] = {}
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def run_until_stopped(self) -> None:
+        """Serve; return when `stop` was called and requests under way were answered, or DRAIN_SECONDS are over."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            await self.serve(sockets=[self._listener])
+        finally:
+            watch.cancel()
+
+    def stop(self) -> None:
+        """Accept no more connections and finish what is under way."""
+        self.should_exit = True
+
+    def close_stalled(self) -> None:
+        """Close connections whose request has been coming for longer than REQUEST_SECONDS."""
+        now_ms = self._clock.now_ms()
+        waits: dict[IngestProtocol, tuple[object, int]] = {}
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, IngestProtocol)
+            awaited = connection.awaited()
+            if awaited is None:
+                continue
+            known, since_ms = self._waits.get(connection, (awaited, now_ms))
+            if known is not awaited:
+                since_ms = now_ms
+            if now_ms - since_ms > limits.REQUEST_SECONDS * 1_000:
+                metrics.ingest_stalled_connections.inc()
+                connection.transport.close()
+            else:
+                waits[connection] = (awaited, since_ms)
+        self._waits = waits
+        metrics.ingest_connections.set(len(self.server_state.connections))
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock.sleep(WATCH_SECONDS)
+            self.close_stalled()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the public port; 0 takes a free one. Raises UserError when it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise UserError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener

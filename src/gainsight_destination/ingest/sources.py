@@ -1,0 +1,78 @@
+"""Which source a write key belongs to, as the public port sees it: a snapshot in memory, never a query."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.errors import UnavailableError
+from gainsight_destination.store.database import connect
+from gainsight_destination.workspace.model import Source
+
+REFRESH_SECONDS = 0.5
+
+logger = structlog.get_logger(__name__)
+
+
+class SourceDirectory(Protocol):
+    """Who may write."""
+
+    def source_of(self, write_key: str) -> Source | None:
+        """The source of this write key, or None. Raises UnavailableError while that cannot be known."""
+        ...
+
+
+class StoredSources:
+    """The sources of `state.db`. `watch` follows changes; a database that cannot be read keeps the last known."""
+
+    def __init__(self, state_path: Path, *, clock: Clock) -> None:
+        self._state_path = state_path
+        self._clock = clock
+        self._version: int | None = None
+        self._by_write_key: Mapping[str, Source] = {}
+        self.failure: str | None = "the configuration was not read yet"
+
+    def source_of(self, write_key: str) -> Source | None:
+        if self._version is None:
+            raise UnavailableError("the configuration was not read yet")
+        return self._by_write_key.get(write_key)
+
+    def is_empty(self) -> bool:
+        """Whether no source is configured."""
+        return not self._by_write_key
+
+    async def watch(self) -> None:
+        """Look for a new version of the configuration, again and again, until cancelled."""
+        while True:
+            await self._clock.sleep(REFRESH_SECONDS)
+            await asyncio.to_thread(self.refresh)
+
+    def refresh(self) -> None:
+        """Read the sources if the version of the configuration changed. Never raises for a database in trouble."""
+        try:
+            with closing(connect(self._state_path, read_only=True)) as connection:
+                self._read(connection)
+        except sqlite3.Error as error:
+            if self.failure is None or self._version is None:
+                logger.warning("configuration cannot be read", reason=str(error))
+            self.failure = f"the configuration cannot be read: {error}"
+            return
+        self.failure = None
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")
+        (version,) = connection.execute("SELECT version FROM workspace").fetchone()
+        if version == self._version:
+            return
+        rows = connection.execute("SELECT id, name, write_key, enabled FROM sources")
+        self._by_write_key = {
+            write_key: Source(id=id_, name=name, write_key=write_key, enabled=bool(enabled))
+            for id_, name, write_key, enabled in rows
+        }
+        self._version = version
+        logger.info("sources known", version=version, sources=len(self._by_write_key))

@@ -1,0 +1,82 @@
+"""Every metric of the product, declared in one place: name with unit, kind, labels, meaning.
+
+The two processes of `serve` keep one registry each. The private port shows both: the ingest process sends its text
+to the engine (see runtime/parent.py), and the two texts have no name in common.
+"""
+
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+INGEST = CollectorRegistry()
+"""Metrics of the process that answers the public port."""
+ENGINE = CollectorRegistry()
+"""Metrics of the process that resolves and delivers."""
+
+ACK_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+ProcessCollector(namespace="ingest", registry=INGEST)
+ProcessCollector(namespace="engine", registry=ENGINE)
+
+ingest_requests = Counter(
+    "ingest_requests_total", "Requests answered on the public port.", ["route", "code"], registry=INGEST
+)
+ingest_messages = Counter(
+    "ingest_messages_total",
+    "Messages acknowledged, by source; outcome is accepted, source_disabled or unknown_source.",
+    ["source", "outcome"],
+    registry=INGEST,
+)
+ingest_body_bytes = Counter(
+    "ingest_body_bytes_total", "Bytes of accepted request bodies, after gunzip.", registry=INGEST
+)
+ingest_empty_batches = Counter("ingest_empty_batches_total", "Batches acknowledged without a message.", registry=INGEST)
+ingest_mended_bodies = Counter(
+    "ingest_mended_bodies_total",
+    "Bodies accepted with invalid Unicode, which was replaced by U+FFFD.",
+    registry=INGEST,
+)
+ingest_ack_seconds = Histogram(
+    "ingest_ack_seconds",
+    "From the request's head to its answer, for messages acknowledged with 200.",
+    buckets=ACK_BUCKETS_SECONDS,
+    registry=INGEST,
+)
+ingest_connections = Gauge("ingest_connections", "Open connections on the public port.", registry=INGEST)
+ingest_stalled_connections = Counter(
+    "ingest_stalled_connections_total", "Connections closed because a request took too long to come.", registry=INGEST
+)
+log_append_seconds = Histogram(
+    "log_append_seconds",
+    "One durable write of a group of requests to the event log.",
+    buckets=ACK_BUCKETS_SECONDS,
+    registry=INGEST,
+)
+log_group_messages = Histogram(
+    "log_group_messages",
+    "Messages stored by one durable write.",
+    buckets=(1, 10, 100, 1_000, 10_000, 100_000),
+    registry=INGEST,
+)
+log_append_failures = Counter("log_append_failures_total", "Groups that the event log refused.", registry=INGEST)
+log_queued_bytes = Gauge("log_queued_bytes", "Bytes that wait for a durable write.", registry=INGEST)
+engine_restarts = Counter(
+    "engine_restarts_total", "Times the engine process ended unasked and was started again.", registry=INGEST
+)
+
+
+@cache
+def ingest_requests_of(route: str, code: int) -> Counter:
+    """The counter of one route and status; looked up once, since it is on every request's way."""
+    return ingest_requests.labels(route, str(code))
+
+
+@cache
+def ingest_messages_of(source: str, outcome: str) -> Counter:
+    """The counter of one source and outcome."""
+    return ingest_messages.labels(source, outcome)
+
+
+def text_of(registry: CollectorRegistry) -> str:
+    """The registry in the Prometheus text format."""
+    return generate_latest(registry).decode("utf-8")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -55,7 +55,14 @@ class IngestProtocol(HttpToolsProtocol):
 class IngestServer(uvicorn.Server):
     """Serves the app on a bound socket until `stop`; signals are left to the process that runs it."""
 
-    def __init__(self, app: IngestApp, listener: socket.socket, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        app: IngestApp,
+        listener: socket.socket,
+        *,
+        clock: Clock,
+        opened: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -74,11 +81,16 @@ class IngestServer(uvicorn.Server):
         )
         self._listener = listener
         self._clock = clock
+        self._opened = opened
         self._waits: dict[IngestProtocol, tuple[object, int]] = {}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._opened()
 
     async def run_until_stopped(self) -> None:
         """Serve; return when `stop` was called and requests under way were answered, or DRAIN_SECONDS are over."""
@@ -119,7 +131,7 @@ class IngestServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the public port; 0 takes a free one. Raises UserError when it cannot be had."""
+    """Bind a port; 0 takes a free one. Raises UserError when it cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

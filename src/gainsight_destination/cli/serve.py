@@ -1,0 +1,106 @@
+"""The commands `serve` and, hidden, `engine`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gainsight_destination.runtime.ingest_process import Started
+
+DataOption = Annotated[
+    Path, typer.Option("--data", metavar="DIR", envvar="GAINSIGHT_DESTINATION_DATA", help="Where everything is kept.")
+]
+RetentionDaysOption = Annotated[
+    float,
+    typer.Option(
+        "--log-retention-days",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_LOG_RETENTION_DAYS",
+        help="Keep received messages this long, to replay them.",
+    ),
+]
+RetentionGbOption = Annotated[
+    float,
+    typer.Option(
+        "--log-retention-gb",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_LOG_RETENTION_GB",
+        help="Keep at most this much of them (10^9 bytes). What is not read yet is always kept.",
+    ),
+]
+
+
+def serve(
+    data: DataOption = Path("data"),
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="GAINSIGHT_DESTINATION_WORKSPACE",
+            help="A workspace.yaml to apply before starting.",
+        ),
+    ] = None,
+    ingest: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT", envvar="GAINSIGHT_DESTINATION_INGEST", help="The public port, for Segment SDKs."
+        ),
+    ] = "127.0.0.1:8080",
+    console: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="GAINSIGHT_DESTINATION_CONSOLE",
+            help="The private port: console, control API, metrics.",
+        ),
+    ] = "127.0.0.1:8081",
+    log_retention_days: RetentionDaysOption = 7,
+    log_retention_gb: RetentionGbOption = 20,
+) -> None:
+    """Receive messages from Segment SDKs and keep Gainsight up to date, until stopped with Ctrl-C."""
+    from gainsight_destination.clock import SystemClock
+    from gainsight_destination.observe.logs import configure_logs
+    from gainsight_destination.runtime.options import Address, Retention, ServeOptions
+    from gainsight_destination.runtime.serve import run_serve
+
+    configure_logs(part="ingest")
+    options = ServeOptions(
+        data_dir=data,
+        ingest=Address.parse(ingest),
+        console=Address.parse(console),
+        workspace_file=workspace,
+        retention=Retention(log_retention_days, log_retention_gb),
+    )
+    code = run_serve(options, clock=SystemClock(), announce=lambda started: welcome(started, data))
+    if code:
+        raise typer.Exit(code)
+
+
+def welcome(started: "Started", data: Path) -> None:
+    """Tell the person where everything is, and the next step when nothing may write yet."""
+    typer.echo("gainsight-destination is running. Stop it with Ctrl-C.")
+    typer.echo(f"  SDKs send to  {started.ingest.url()}")
+    typer.echo(f"  Console       {started.console.url()}")
+    typer.echo(f"  Data          {data.resolve()}")
+    if not started.has_sources:
+        typer.echo(
+            "\nNo source is configured yet, so messages are counted but not kept. Connect one in the console,\n"
+            f"or describe it in a file and run: gainsight-destination workspace apply -f workspace.yaml --data {data}"
+        )
+
+
+def engine(
+    data: DataOption,
+    console_fd: Annotated[int, typer.Option(help="File descriptor of the private port, open and listening.")],
+    log_retention_days: RetentionDaysOption = 7,
+    log_retention_gb: RetentionGbOption = 20,
+) -> None:
+    """Resolve and deliver. `serve` starts this process; there is no reason to run it by hand."""
+    from gainsight_destination.observe.logs import configure_logs
+    from gainsight_destination.runtime.engine_process import run_engine_process
+    from gainsight_destination.runtime.options import Retention
+
+    configure_logs(part="engine")
+    if code := run_engine_process(data, console_fd, Retention(log_retention_days, log_retention_gb)):
+        raise typer.Exit(code)

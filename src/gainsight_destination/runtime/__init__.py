@@ -1,0 +1,1 @@
+"""The processes of `serve`: who starts whom, who stops whom, and what they tell each other."""

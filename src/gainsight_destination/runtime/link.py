@@ -1,0 +1,53 @@
+"""The engine's end of the pipe from its parent, the ingest process.
+
+The pipe says two things. Its lines are JSON reports of what the other process measures and suffers, so that the
+private port can show them. Its end means that the parent is gone, by whatever death: then this process stops too,
+since nobody would start, stop or watch it.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import msgspec
+
+STOP_SECONDS = 15.0
+"""How long the engine may take to stop once asked, before it is ended."""
+
+
+class IngestReport(msgspec.Struct, frozen=True):
+    """What the ingest process says about itself: its metrics in the Prometheus text format, and its troubles."""
+
+    metrics: str = ""
+    reasons: tuple[str, ...] = ()
+
+
+def stop_this_process() -> None:
+    """Ask this process to stop, as TERM does; end it if that takes longer than STOP_SECONDS."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(STOP_SECONDS)
+    os._exit(1)
+
+
+@dataclass
+class ParentLink:
+    """Reads the pipe in a thread of its own; `report` is the newest that came."""
+
+    report: IngestReport = field(default_factory=IngestReport)
+
+    def follow(self, pipe: BinaryIO, *, gone: Callable[[], None] = stop_this_process) -> threading.Thread:
+        """Read until the pipe ends, then call `gone`."""
+
+        def read() -> None:
+            for line in pipe:
+                with suppress(msgspec.DecodeError):  # a line that the parent's death cut off
+                    self.report = msgspec.json.decode(line, type=IngestReport)
+            gone()
+
+        thread = threading.Thread(target=read, name="parent-link", daemon=True)
+        thread.start()
+        return thread

@@ -1,0 +1,73 @@
+"""`serve`: prepares the data directory, opens both ports, and runs the ingest process, which runs the engine."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+import uvloop
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.eventlog.sqlite import SqliteEventLog
+from gainsight_destination.ingest.server import listen
+from gainsight_destination.runtime.ingest_process import IngestProcess, Started
+from gainsight_destination.runtime.lock import RoleLock
+from gainsight_destination.runtime.options import ServeOptions
+from gainsight_destination.store.database import connect
+from gainsight_destination.store.migrate import migrate
+
+CONSOLE_BACKLOG = 128
+
+
+def run_serve(
+    options: ServeOptions,
+    *,
+    clock: Clock,
+    announce: Callable[[Started], None],
+    engine_command: Callable[[ServeOptions, int], list[str]] | None = None,
+) -> int:
+    """Serve until TERM or INT; return the exit code. `announce` is called once, when both ports are open.
+
+    `engine_command` makes the engine's command line from the options and the file descriptor of the private port.
+    Raises UserError for a port that cannot be had or a wrong workspace file, StoppedError when another process
+    uses the data directory or a newer version wrote it.
+    """
+    options.data_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        held.enter_context(RoleLock(options.data_dir, "ingest"))
+        prepare(options, clock)
+        log = held.enter_context(closing(SqliteEventLog(options.data_dir / "log.db")))
+        ingest = held.enter_context(closing(listen(options.ingest.host, options.ingest.port)))
+        console = held.enter_context(closing(listen(options.console.host, options.console.port)))
+        console.listen(CONSOLE_BACKLOG)
+        command = (engine_command or command_of_engine)(options, console.fileno())
+
+        async def main() -> int:
+            state_path = options.data_dir / "state.db"
+            ports = {"ingest": ingest, "console": console}
+            process = IngestProcess(log, state_path, **ports, engine_command=command, clock=clock, announce=announce)
+            return await process.run()
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main())
+
+
+def prepare(options: ServeOptions, clock: Clock) -> None:
+    """Bring the state to this version's schema, and the configuration to the workspace file if one is given."""
+    with closing(connect(options.data_dir / "state.db")) as connection:
+        migrate(connection, "gainsight_destination.store.migrations")
+    if options.workspace_file is not None:
+        from gainsight_destination.workspace.service import apply_file
+
+        apply_file(options.data_dir, options.workspace_file, clock=clock, actor="serve", environ=os.environ)
+
+
+def command_of_engine(options: ServeOptions, console_fd: int) -> list[str]:
+    """How the engine is started: the same program with its hidden command."""
+    return [
+        *(sys.executable, "-m", "gainsight_destination", "engine"),
+        *("--data", str(options.data_dir), "--console-fd", str(console_fd)),
+        *("--log-retention-days", str(options.retention.days)),
+        *("--log-retention-gb", str(options.retention.gigabytes)),
+    ]

@@ -47,6 +47,8 @@ class Statement(NamedTuple):
     """The account in force for the message's user at its time."""
     says_member: int | None = None
     """The account of which the message is a membership fact."""
+    has_traits: bool = True
+    """Whether the message's traits are about this record."""
 
 
 class Contribution(NamedTuple):
@@ -87,10 +89,10 @@ class Record(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """Another record that this one points at by its remote id."""
+    """A record that others point at by its remote id: its object and its name (an account id, an e-mail)."""
 
     object: str
-    key: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class Submitted:
     remote_job_id: str
     digest: bytes
     poll_seconds: float
+    missing: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,8 @@ class Deferred:
     reason: str
     presence: Presence | None = None
     """What is now known of whether the other side holds it."""
+    batch_limit: int | None = None
+    """Go in batches of at most this many from now on, until delivered."""
 
 
 Outcome = Delivered | Rejected | Parked | Submitted | Deferred
@@ -240,11 +245,18 @@ class Calls(Protocol):
         ...
 
     async def known(self, references: Collection[Reference]) -> dict[Reference, str | None]:
-        """Remote ids that are known (None: known to be absent). What is unknown or stale is left out."""
+        """Remote ids that are known. None: known to be absent; "": there, its id is not known.
+
+        What is unknown, or was absent too long ago, is left out.
+        """
         ...
 
     async def learned(self, remote_ids: Mapping[Reference, str | None]) -> None:
         """Remember remote ids (None: looked for and absent). Records that lacked one become due again."""
+        ...
+
+    async def forget(self, references: Collection[Reference]) -> None:
+        """What was known of these is no longer sure."""
         ...
 
 

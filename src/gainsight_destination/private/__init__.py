@@ -1,0 +1,1 @@
+"""The private port: health and metrics now; the console and the control API have their place here."""

@@ -92,7 +92,7 @@ class RecordChanges:
         self._touches: list[tuple[int, int, int]] = []
         self._counted: dict[tuple[int, int], _Tally] = {}
         self._uncounted: dict[tuple[int, int], int] = {}
-        self._statements: list[tuple[int, int, str, int, int | None, int | None]] = []
+        self._statements: list[tuple[int, int, str, int, int | None, int | None, bool]] = []
         self._withdrawn: list[tuple[int, int, str, int]] = []
         self._new: list[tuple[Delivery, list[int]]] = []
         self._changed: list[tuple[Delivery, list[int]]] = []
@@ -209,8 +209,8 @@ class RecordChanges:
             self._withdrawn,
         )
         self._connection.executemany(
-            "INSERT OR REPLACE INTO statements (record_id, at_ms, message_id, offset, account_id, says_member)"
-            " VALUES (?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO statements"
+            " (record_id, at_ms, message_id, offset, account_id, says_member, has_traits) VALUES (?,?,?,?,?,?,?)",
             self._statements,
         )
 

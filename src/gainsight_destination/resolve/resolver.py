@@ -27,6 +27,7 @@ from gainsight_destination.resolve.said import Said, SaidReader, best_account
 
 WORKSPACE: Final = 0
 ACCEPTED: Final = "accepted"
+INTERNAL_ERROR: Final = "internal_error"
 DEFAULT_ACCOUNT_NAMES: Final = ("accountId", "account_id")
 
 
@@ -73,6 +74,10 @@ class Resolver:
         batch = _Batch(self, entries, now_ms)
         batch.run()
         self._graph.trim()
+
+    def set_aside(self, logged: LoggedEntry) -> None:
+        """Count the messages of an entry that cannot be resolved, and go on after it. They stay in the log."""
+        _Batch(self, (logged,), logged.entry.received_at_ms).set_aside()
 
     def expire_parked(self, now_ms: int, limit: int = 2_000) -> int:
         """End the waiting of messages parked longer than their destination allows; how many were ended."""
@@ -122,6 +127,14 @@ class _Batch:
         self._resolve_again()
         self._finish()
 
+    def set_aside(self) -> None:
+        (logged,) = self._entries
+        source_id, count = logged.entry.source_id, logged.entry.count
+        self._count_read(Counter({source_id: count}))
+        self._enter(source_id, DISCARDED, INTERNAL_ERROR, count)
+        self._notice(INTERNAL_ERROR, "", logged.offset)
+        self._finish()
+
     # -- reading
 
     def _read(self) -> list[Message]:
@@ -137,12 +150,15 @@ class _Batch:
                     messages.append(item)
         for (source_id, reason), count in discarded.items():
             self._enter(source_id, DISCARDED, reason, count)
+        self._count_read(read)
+        return messages
+
+    def _count_read(self, read: Counter[int]) -> None:
         self._connection.executemany(
             "INSERT INTO read_messages (source_id, messages) VALUES (?,?)"
             " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
             list(read.items()),
         )
-        return messages
 
     def _enter(self, source_id: int, state: str, reason: str, count: int) -> None:
         """Count messages that no destination gets."""

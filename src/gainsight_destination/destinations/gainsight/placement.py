@@ -66,7 +66,8 @@ def _place_group(delivery: Delivery) -> Placement:
     company = Contribution(COMPANY, str(delivery.said_account), statement=statement)
     if delivery.email_id is None:
         return Placement((company,))
-    return Placement((company, Contribution(PERSON, str(delivery.email_id), statement=statement)))
+    membership = statement._replace(has_traits=False)
+    return Placement((company, Contribution(PERSON, str(delivery.email_id), statement=membership)))
 
 
 def _place_identify(delivery: Delivery) -> Placement:

@@ -31,6 +31,8 @@ PERSON_TRAITS: Final = {
 }
 KEPT_ON_NULL: Final = frozenset({"Name", "Email"})
 
+PERSON_EMAIL: Final = "personEmail"
+"""Draft field of a row: a helper key by which Gainsight looks the Person up; it is not stored."""
 ACCOUNT: Final = "account"
 """Draft field: the account id a record belongs to, in the clear; `requests.py` turns it into lookups."""
 
@@ -125,7 +127,7 @@ class Projection:
             record,
             name=account,
             fields=mapped.fields,
-            references=(Reference(COMPANY, record.key),),
+            references=(Reference(COMPANY, account),),
             notices=mapped.notices + unmapped,
         )
 
@@ -139,21 +141,22 @@ class Projection:
             if parts:
                 fields["Name"] = " ".join(parts)
         titles: dict[int, Any] = {}
-        for _, _, statement, traits in said:
+        for _, _, statement, _ in said:
             if statement.says_member is not None:
-                titles.setdefault(statement.says_member, ...)
+                titles[statement.says_member] = ...
         for _, _, statement, traits in said:
             if statement.account_id in titles and "title" in traits:
                 titles[statement.account_id] = traits["title"]
+        links = sorted((reader.account(account_id), title) for account_id, title in titles.items())
         fields["companies"] = [
-            {ACCOUNT: str(account_id)} | ({} if title is ... else {"Title": None if title is None else str(title)})
-            for account_id, title in sorted(titles.items())
+            {ACCOUNT: account} | ({} if title is ... else {"Title": None if title is None else str(title)})
+            for account, title in links
         ]
         return Draft(
             record,
             name=email,
             fields=fields,
-            references=tuple(Reference(COMPANY, str(account_id)) for account_id in sorted(titles)),
+            references=tuple(Reference(COMPANY, account) for account, _ in links),
             notices=mapped.notices + unmapped_traits(said, self._known_person, schema.object_name),
         )
 
@@ -176,7 +179,7 @@ class Projection:
             fields |= {"Properties__gc": json.dumps(properties, ensure_ascii=False, separators=(",", ":"))}
             fields |= mapped.fields
             notices = mapped.notices
-        return self._row(record, schema, fields, delivery.account_id, delivery.email_id, notices)
+        return self._row(reader, record, schema, fields, delivery.email_id, notices)
 
     def usage(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
         key = UsageKey.parse(record.key)
@@ -198,14 +201,14 @@ class Projection:
             fields["User_Id__gc"] = user
             assert key.user_id is not None
             email_id = reader.email_of_user(key.user_id, last_at_ms) if count else None
-        return self._row(record, schema, fields, key.account_id or None, email_id, ())
+        return self._row(reader, record, schema, fields, email_id, ())
 
     def _row(
         self,
+        reader: RecordReader,
         record: Record,
         schema: Schema,
         fields: dict[str, Any],
-        account_id: int | None,
         email_id: int | None,
         notices: tuple[tuple[str, str], ...],
     ) -> Draft:
@@ -225,10 +228,12 @@ class Projection:
             else:
                 found.add(("value_skipped", f"{schema.object_name}.{name}"))
         references = []
-        if account_id is not None and schema.can_write("Company_Id__gc"):
-            references.append(Reference(COMPANY, str(account_id)))
+        account = fields["Account_Id__gc"]
+        if account is not None and schema.can_write("Company_Id__gc"):
+            references.append(Reference(COMPANY, account))
         if email_id is not None and schema.can_write("Person_Id__gc"):
-            references.append(Reference(PERSON, str(email_id)))
+            fitted[PERSON_EMAIL] = reader.email(email_id)
+            references.append(Reference(PERSON, reader.email(email_id)))
         name = str(fields.get("Message_Id__gc") or fields.get("Usage_Key__gc"))
         return Draft(record, name, fitted, tuple(references), tuple(sorted(found)))
 

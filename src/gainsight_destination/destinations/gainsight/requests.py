@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gainsight_destination.destinations.contract import Call, Draft, Reference
-from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON
-from gainsight_destination.destinations.gainsight.projection import ACCOUNT
+from gainsight_destination.destinations.gainsight.placement import COMPANY
+from gainsight_destination.destinations.gainsight.projection import ACCOUNT, PERSON_EMAIL
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 
 OBJECTS_PATH: Final = "/v1/data/objects"
@@ -17,9 +17,6 @@ PERSON_OBJECT: Final = "person"
 MAX_RECORDS: Final = 50
 """Gainsight documents 50 records for an insert, an update and an asynchronous people request."""
 QUERY_ROWS: Final = 5_000
-
-PERSON_EMAIL: Final = "personEmail"
-"""A helper key of a row: Gainsight looks the Person up by it and does not store it."""
 
 RemoteIds = Mapping[Reference, str | None]
 
@@ -80,15 +77,12 @@ def people_status(status_id: str, settings: GainsightSettings) -> Call:
     return Call("GET", f"{settings.people_path}/async/{status_id}")
 
 
-def row(draft: Draft, remote_ids: RemoteIds, emails: Mapping[Reference, str]) -> dict[str, Any]:
-    """A row of a custom object with the ids of its Company; its Person is looked up by e-mail."""
-    body = dict(draft.fields)
-    for reference in draft.references:
-        if reference.object == COMPANY:
-            body["Company_Id__gc"] = remote_ids.get(reference)
-        elif reference.object == PERSON:
-            body[PERSON_EMAIL] = emails[reference]
-    return body
+def row(draft: Draft, remote_ids: RemoteIds) -> dict[str, Any]:
+    """A row of a custom object with the id of its Company; Gainsight looks its Person up by e-mail."""
+    companies = {
+        "Company_Id__gc": remote_ids.get(reference) for reference in draft.references if reference.object == COMPANY
+    }
+    return {**draft.fields, **companies}
 
 
 def write_rows(

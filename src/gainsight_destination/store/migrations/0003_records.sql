@@ -54,7 +54,8 @@ CREATE TABLE records (
     delivered_digest BLOB,
     UNIQUE (destination_id, object, key)
 );
-CREATE INDEX records_dirty ON records (destination_id, object, due_at_ms, id) WHERE state IN ('dirty', 'parked');
+CREATE INDEX records_due ON records (destination_id, object, presence, batch_limit, due_at_ms, id)
+    WHERE state IN ('dirty', 'parked');
 
 CREATE TABLE touches (                -- messages that wait for a record to become clean
     record_id INTEGER NOT NULL,
@@ -70,6 +71,7 @@ CREATE TABLE statements (             -- what identify and group messages say ab
     offset      INTEGER NOT NULL,
     account_id  INTEGER,              -- in force then
     says_member INTEGER,              -- the account of which this message is a membership fact
+    has_traits  INTEGER NOT NULL,     -- whether its traits are about this record
     PRIMARY KEY (record_id, at_ms, message_id, offset)
 ) WITHOUT ROWID;
 

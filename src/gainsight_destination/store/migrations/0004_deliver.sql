@@ -14,29 +14,31 @@ CREATE TABLE quota_days (
     PRIMARY KEY (destination_id, day)
 ) WITHOUT ROWID;
 
-CREATE TABLE destination_states (
-    destination_id  INTEGER PRIMARY KEY,
-    state           TEXT NOT NULL,    -- running, paused
-    reason          TEXT NOT NULL DEFAULT '',
-    since_ms        INTEGER NOT NULL,
-    settings_digest BLOB              -- a pause ends at once when the settings change
-);
+CREATE TABLE pauses (                 -- no row: running
+    destination_id   INTEGER NOT NULL,
+    object           TEXT NOT NULL,   -- '' for the whole destination
+    reason           TEXT NOT NULL,
+    since_ms         INTEGER NOT NULL,
+    retry_at_ms      INTEGER NOT NULL,
+    settings_version INTEGER NOT NULL,        -- of the workspace: a pause ends at once when it changes
+    PRIMARY KEY (destination_id, object)
+) WITHOUT ROWID;
 
 CREATE TABLE references_known (       -- remote ids of records that others point at
     destination_id INTEGER NOT NULL,
     object         TEXT NOT NULL,
-    key            TEXT NOT NULL,
-    remote_id      TEXT,              -- NULL: looked for and not there
+    name           TEXT NOT NULL,
+    remote_id      TEXT,              -- NULL: looked for and not there; '': there, its id is not known
     checked_at_ms  INTEGER NOT NULL,
-    PRIMARY KEY (destination_id, object, key)
+    PRIMARY KEY (destination_id, object, name)
 ) WITHOUT ROWID;
 
 CREATE TABLE references_missing (     -- records delivered with an empty lookup
     destination_id INTEGER NOT NULL,
     object         TEXT NOT NULL,
-    key            TEXT NOT NULL,
+    name           TEXT NOT NULL,
     record_id      INTEGER NOT NULL,
-    PRIMARY KEY (destination_id, object, key, record_id)
+    PRIMARY KEY (destination_id, object, name, record_id)
 ) WITHOUT ROWID;
 
 CREATE TABLE jobs (                   -- asynchronous requests whose result is still to be fetched
@@ -47,8 +49,7 @@ CREATE TABLE jobs (                   -- asynchronous requests whose result is s
     submitted_at_ms INTEGER NOT NULL,
     poll_at_ms     INTEGER NOT NULL,
     polls          INTEGER NOT NULL DEFAULT 0,
-    request        TEXT NOT NULL,
-    records        TEXT NOT NULL      -- JSON [[record id, version, digest hex], ...] in request order
+    records        TEXT NOT NULL      -- JSON [[record id, version, name, digest hex, missing], ...] in request order
 );
 
 CREATE TABLE dead_letters (
@@ -69,3 +70,5 @@ CREATE TABLE dead_letters (
 );
 CREATE INDEX dead_letters_open ON dead_letters (destination_id, id) WHERE state = 'open';
 CREATE UNIQUE INDEX dead_letters_of_record ON dead_letters (record_id) WHERE state = 'open';
+
+CREATE INDEX references_missing_of_record ON references_missing (record_id);

@@ -1,0 +1,136 @@
+"""The engine's way to call out: quota first, then the request, then an answer or an error that says what to do."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+import structlog
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.deliver import quota, references
+from gainsight_destination.destinations.contract import (
+    Answer,
+    Call,
+    Limits,
+    Record,
+    RecordDestination,
+    Reference,
+    TransientError,
+)
+from gainsight_destination.observe import metrics
+from gainsight_destination.store.database import Database
+
+TIMEOUT_SECONDS: Final = 30.0
+ABSENCE_TRUSTED_SECONDS: Final = 900.0
+MAX_ANSWER_TEXT: Final = 4_000
+
+_log = structlog.get_logger(__name__)
+
+
+class EngineCalls:
+    """Implements `Calls` for one destination."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        destination_id: int,
+        destination_name: str,
+        destination: RecordDestination,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._destination_id = destination_id
+        self._name = destination_name
+        self._limits: Limits = destination.limits
+        self._client = httpx.AsyncClient(
+            base_url=destination.base_url,
+            headers={**destination.headers, "Accept": "application/json", "User-Agent": "gainsight-destination"},
+            timeout=TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def send(self, call: Call, about: Sequence[Record] = ()) -> Answer:
+        minute = None
+        while minute != self._clock.now_ms() // quota.MINUTE_MS:  # the wait for the writer may cross a minute
+            minute = await self._spend(call, about)
+        started_ms = self._clock.now_ms()
+        try:
+            response = await self._client.request(
+                call.method, call.path, params=call.query or None, json=call.body if call.body is not None else None
+            )
+            answer = _answer(response)
+        except httpx.TransportError as error:
+            unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+            self._report(call, type(error).__name__, started_ms)
+            failure = TransientError(_in_words(error), call)
+            failure.uncertain = not unsent
+            raise failure from error
+        self._report(call, str(answer.status), started_ms)
+        return answer
+
+    async def _spend(self, call: Call, about: Sequence[Record]) -> int:
+        def spend(connection: Any) -> int:
+            minute = quota.spend(connection, self._destination_id, self._limits, self._clock.now_ms())
+            if call.inserts:
+                connection.executemany(
+                    "UPDATE records SET presence = 'uncertain' WHERE id = ?", [(record.id,) for record in about]
+                )
+            return minute
+
+        return await self._database.write(spend)
+
+    def _report(self, call: Call, outcome: str, started_ms: int) -> None:
+        milliseconds = self._clock.now_ms() - started_ms
+        metrics.deliver_calls.labels(destination=self._name, outcome=outcome).inc()
+        metrics.deliver_call_seconds.labels(destination=self._name).observe(milliseconds / 1000)
+        _log.info(
+            "call",
+            destination=self._name,
+            method=call.method,
+            path=call.path,
+            outcome=outcome,
+            milliseconds=milliseconds,
+        )
+
+    async def known(self, wanted: Collection[Reference]) -> dict[Reference, str | None]:
+        absent_since_ms = self._clock.now_ms() - round(ABSENCE_TRUSTED_SECONDS * 1000)
+        return await self._database.read(
+            lambda connection: references.known(connection, self._destination_id, wanted, absent_since_ms)
+        )
+
+    async def learned(self, remote_ids: Mapping[Reference, str | None]) -> None:
+        now_ms = self._clock.now_ms()
+        await self._database.write(
+            lambda connection: references.learn(connection, self._destination_id, remote_ids, now_ms)
+        )
+
+    async def forget(self, wanted: Collection[Reference]) -> None:
+        await self._database.write(
+            lambda connection: references.forget(connection, self._destination_id, wanted)
+        )
+
+
+def _answer(response: httpx.Response) -> Answer:
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        body = None
+    text = "" if body is not None else response.text[:MAX_ANSWER_TEXT]
+    return Answer(response.status_code, body, text)
+
+
+def _in_words(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectError):
+        return f"no connection to {error.request.url.host}: {error}"
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer from {error.request.url.host} within {TIMEOUT_SECONDS:.0f} seconds"
+    return f"the connection to {error.request.url.host} broke: {type(error).__name__}"

@@ -1,0 +1,121 @@
+"""Writes what became of a batch: record states, who waited for them, and the books, in one transaction.
+
+    clean --(a message)--> dirty --(delivered)--> clean
+    dirty --(rejected)--> dead --(retried, or a new message)--> dirty
+    dirty --(parked)--> parked --(delivered)--> clean
+
+An outcome belongs to a record's version: what came while the call was under way keeps the record dirty.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gainsight_destination.deliver import references
+from gainsight_destination.destinations.contract import (
+    Deferred,
+    Delivered,
+    Outcome,
+    Parked,
+    Reference,
+    Rejected,
+    Submitted,
+)
+from gainsight_destination.records import dead_letters
+from gainsight_destination.records.books import Books
+from gainsight_destination.records.deliveries import shift_waiting
+
+LONGEST_JOB_MS = 45 * 60_000
+"""Gainsight documents up to 30 minutes for an asynchronous people request."""
+
+
+class Sent(NamedTuple):
+    """A record as it was when its batch was made."""
+
+    record_id: int
+    object: str
+    name: str
+    version: int
+
+
+def apply(
+    connection: sqlite3.Connection,
+    destination_id: int,
+    sent: Mapping[int, Sent],
+    outcomes: Mapping[int, Outcome],
+    now_ms: int,
+) -> None:
+    """Write the outcomes of a batch, by record id; part of the caller's transaction."""
+    books = Books()
+    reached: dict[Reference, str | None] = {}
+    for record_id, outcome in sorted(outcomes.items()):
+        record = sent[record_id]
+        if isinstance(outcome, Delivered):
+            _delivered(connection, books, record, outcome, now_ms)
+            references.set_missing(connection, destination_id, record_id, outcome.missing)
+            reached[Reference(record.object, record.name)] = outcome.remote_id or ""
+        elif isinstance(outcome, Rejected):
+            _unpark(connection, books, record_id)
+            dead_letters.bury(connection, books, record_id, record.name, outcome, now_ms)
+        elif isinstance(outcome, Parked):
+            _parked(connection, books, record_id, outcome, now_ms)
+        elif isinstance(outcome, Submitted):
+            connection.execute(
+                "UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + LONGEST_JOB_MS, record_id)
+            )
+        else:
+            defer(connection, record_id, outcome, now_ms)
+    references.learn(connection, destination_id, reached, now_ms)
+    books.flush(connection)
+
+
+def _delivered(
+    connection: sqlite3.Connection, books: Books, record: Sent, outcome: Delivered, now_ms: int
+) -> None:
+    _unpark(connection, books, record.record_id)
+    connection.execute(
+        "UPDATE records SET state = iif(version = ?1, 'clean', 'dirty'), reason = '', presence = 'present',"
+        " remote_id = coalesce(?2, remote_id), delivered_digest = ?3, attempts = 0, batch_limit = NULL,"
+        " dirty_since_ms = ?4, due_at_ms = ?4 WHERE id = ?5",
+        (record.version, outcome.remote_id, outcome.digest, now_ms, record.record_id),
+    )
+    shift_waiting(connection, books, record.record_id, up_to_version=record.version, opened=-1)
+    connection.execute(
+        "DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version)
+    )
+
+
+def _unpark(connection: sqlite3.Connection, books: Books, record_id: int) -> None:
+    parked = connection.execute(
+        "UPDATE records SET state = 'dirty' WHERE id = ? AND state = 'parked' RETURNING id", (record_id,)
+    ).fetchone()
+    if parked is not None:
+        shift_waiting(connection, books, record_id, parked=-1)
+
+
+def _parked(connection: sqlite3.Connection, books: Books, record_id: int, outcome: Parked, now_ms: int) -> None:
+    newly = connection.execute(
+        "UPDATE records SET state = 'parked', reason = ? WHERE id = ? AND state <> 'parked' RETURNING id",
+        (outcome.reason, record_id),
+    ).fetchone()
+    if newly is not None:
+        shift_waiting(connection, books, record_id, parked=1)
+    connection.execute(
+        "UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + round(outcome.recheck_seconds * 1000), record_id)
+    )
+
+
+def defer(connection: sqlite3.Connection, record_id: int, outcome: Deferred, now_ms: int) -> None:
+    """Try a record again later; `seconds` above 0 count as an attempt."""
+    connection.execute(
+        "UPDATE records SET due_at_ms = ?, reason = ?, attempts = attempts + ?, presence = coalesce(?, presence),"
+        " batch_limit = coalesce(?, batch_limit) WHERE id = ?",
+        (
+            now_ms + round(outcome.seconds * 1000),
+            outcome.reason,
+            int(outcome.seconds > 0),
+            outcome.presence,
+            outcome.batch_limit,
+            record_id,
+        ),
+    )

@@ -1,0 +1,90 @@
+"""Remote ids of records that others point at, and who waits for the ones not there yet."""
+
+import sqlite3
+from collections.abc import Collection, Mapping
+
+from gainsight_destination.destinations.contract import Reference
+
+
+def known(
+    connection: sqlite3.Connection, destination_id: int, references: Collection[Reference], absent_since_ms: int
+) -> dict[Reference, str | None]:
+    """What is known; an absence noticed before `absent_since_ms` counts as unknown."""
+    found: dict[Reference, str | None] = {}
+    for reference in references:
+        row = connection.execute(
+            "SELECT remote_id FROM references_known WHERE destination_id = ? AND object = ? AND name = ?"
+            " AND (remote_id IS NOT NULL OR checked_at_ms >= ?)",
+            (destination_id, *reference, absent_since_ms),
+        ).fetchone()
+        if row is not None:
+            found[reference] = row[0]
+    return found
+
+
+def learn(
+    connection: sqlite3.Connection, destination_id: int, remote_ids: Mapping[Reference, str | None], now_ms: int
+) -> int:
+    """Remember remote ids and make the records due that lacked them; how many became due."""
+    connection.executemany(
+        "INSERT INTO references_known (destination_id, object, name, remote_id, checked_at_ms) VALUES (?,?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET checked_at_ms = excluded.checked_at_ms,"
+        " remote_id = CASE WHEN excluded.remote_id = '' THEN coalesce(nullif(remote_id, ''), '')"
+        " ELSE excluded.remote_id END",
+        [(destination_id, *reference, remote_id, now_ms) for reference, remote_id in remote_ids.items()],
+    )
+    woken: set[int] = set()
+    for reference, remote_id in remote_ids.items():
+        if remote_id is not None:
+            woken.update(
+                record_id
+                for (record_id,) in connection.execute(
+                    "DELETE FROM references_missing WHERE destination_id = ? AND object = ? AND name = ?"
+                    " RETURNING record_id",
+                    (destination_id, *reference),
+                )
+            )
+    if woken:
+        (revision,) = connection.execute("UPDATE reader SET revision = revision + 1 RETURNING revision").fetchone()
+        connection.executemany(
+            "UPDATE records SET version = ?, state = 'dirty', dirty_since_ms = ?, due_at_ms = ?"
+            " WHERE id = ? AND state = 'clean'",
+            [(revision, now_ms, now_ms, record_id) for record_id in sorted(woken)],
+        )
+        connection.executemany(
+            "UPDATE records SET version = ? WHERE id = ? AND state <> 'clean' AND version < ?",
+            [(revision, record_id, revision) for record_id in sorted(woken)],
+        )
+    return len(woken)
+
+
+def forget(connection: sqlite3.Connection, destination_id: int, references: Collection[Reference]) -> None:
+    connection.executemany(
+        "DELETE FROM references_known WHERE destination_id = ? AND object = ? AND name = ?",
+        [(destination_id, *reference) for reference in references],
+    )
+
+
+def set_missing(
+    connection: sqlite3.Connection, destination_id: int, record_id: int, missing: Collection[Reference]
+) -> None:
+    """Which references a record was delivered without."""
+    connection.execute("DELETE FROM references_missing WHERE record_id = ?", (record_id,))
+    connection.executemany(
+        "INSERT OR IGNORE INTO references_missing (destination_id, object, name, record_id) VALUES (?,?,?,?)",
+        [(destination_id, *reference, record_id) for reference in missing],
+    )
+
+
+def stale(
+    connection: sqlite3.Connection, destination_id: int, object_name: str, absent_before_ms: int, limit: int
+) -> list[Reference]:
+    """Absent references that some record waits for and that were last looked for long ago."""
+    rows = connection.execute(
+        "SELECT DISTINCT m.object, m.name FROM references_missing m JOIN references_known k"
+        " USING (destination_id, object, name)"
+        " WHERE m.destination_id = ? AND m.object = ? AND k.remote_id IS NULL AND k.checked_at_ms < ?"
+        " ORDER BY m.name LIMIT ?",
+        (destination_id, object_name, absent_before_ms, limit),
+    )
+    return [Reference(*row) for row in rows]

@@ -1,0 +1,330 @@
+"""The deliverer of one destination: one call at a time, forever.
+
+Each `step` makes at most one batch's worth of calls and writes what became of it before the next. What a failure
+means for the next step follows from the error's type alone:
+
+    QuotaSpentError, ThrottledError   wait for the next minute; nothing failed
+    TransientError                    back off; a batch that keeps failing is told apart in smaller ones
+    AuthenticationError               pause the destination; probe every 5 minutes, at once when settings change
+    MisconfiguredError                pause the object, the others go on
+    BatchRejectedError                bury the culprits if they are named, else tell the batch apart
+"""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import httpx
+import structlog
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.deliver import jobs, outcomes, pauses, quota, references
+from gainsight_destination.deliver.backoff import backoff_seconds
+from gainsight_destination.deliver.calls import ABSENCE_TRUSTED_SECONDS, EngineCalls
+from gainsight_destination.deliver.outcomes import Sent
+from gainsight_destination.deliver.pauses import Pause
+from gainsight_destination.deliver.planner import Batch, Plan, plan
+from gainsight_destination.destinations.contract import (
+    Answer,
+    AuthenticationError,
+    BatchRejectedError,
+    CallError,
+    Deferred,
+    Delivered,
+    Draft,
+    MisconfiguredError,
+    Outcome,
+    Presence,
+    QuotaSpentError,
+    Rejected,
+    ThrottledError,
+    TransientError,
+)
+from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.records.reader import StoreReader
+from gainsight_destination.resolve.routes import Connected
+from gainsight_destination.store.database import Database
+
+IDLE_SECONDS: Final = 0.5
+TELL_APART_AFTER: Final = 3
+"""Failures without a verdict after which a batch is told apart: one record may be what breaks the other side."""
+FIND_REFERENCES: Final = 50
+
+_log = structlog.get_logger(__name__)
+
+
+class Situation(NamedTuple):
+    """What one look at the store says."""
+
+    pauses: Mapping[str, Pause]
+    job: jobs.Job | None
+    plan: Plan
+
+
+class DeliveryWorker:
+    """Delivers for one destination. At most one may run per destination (ADR 0005)."""
+
+    def __init__(
+        self,
+        database: Database,
+        log: EventLog,
+        clock: Clock,
+        connected: Connected,
+        *,
+        settings_version: int,
+        jitter: Callable[[], float] = random.random,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._clock = clock
+        self._id = connected.id
+        self._name = connected.name
+        self._destination = connected.destination
+        self._settings_version = settings_version
+        self._jitter = jitter
+        self._calls = EngineCalls(
+            database, clock, connected.id, connected.name, connected.destination, transport=transport
+        )
+        self._failures = 0
+        self._not_before_ms = 0
+        self._find_at_ms = 0
+
+    async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
+        """Deliver until `stop` is set; `wake` cuts idle waits short."""
+        try:
+            while not stop.is_set():
+                wake.clear()
+                wait_ms = await self.step()
+                if wait_ms > 0:
+                    await self._idle(min(wait_ms / 1000, IDLE_SECONDS), stop, wake)
+        finally:
+            await self._calls.close()
+
+    async def _idle(self, seconds: float, stop: asyncio.Event, wake: asyncio.Event) -> None:
+        waits = [
+            asyncio.ensure_future(wait) for wait in (stop.wait(), wake.wait(), self._clock.sleep(seconds))
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def step(self) -> int:
+        """Do the next thing there is to do; milliseconds until there may be another (0: at once)."""
+        now_ms = self._clock.now_ms()
+        if now_ms < self._not_before_ms:
+            return self._not_before_ms - now_ms
+        situation = await self._database.read(lambda connection: self._look(connection, now_ms))
+        try:
+            return await self._act(situation, now_ms)
+        except QuotaSpentError as error:
+            self._not_before_ms = error.retry_at_ms
+        except ThrottledError:
+            edge_ms = round(self._destination.limits.edge_seconds * 1000)
+            self._not_before_ms = (self._clock.now_ms() // quota.MINUTE_MS + 1) * quota.MINUTE_MS + edge_ms
+        except TransientError as error:
+            self._failed(error)
+        except AuthenticationError as error:
+            await self._pause("", error)
+        return max(0, self._not_before_ms - self._clock.now_ms())
+
+    def _look(self, connection: sqlite3.Connection, now_ms: int) -> Situation:
+        paused = pauses.select(connection, self._id)
+        used = quota.spent(connection, self._id, now_ms)
+        patience_ms = round(quota.patience_seconds(self._destination.limits, used, now_ms) * 1000)
+        waiting = {name for name, pause in paused.items() if not self._may_retry(pause, now_ms)}
+        return Situation(
+            paused,
+            jobs.next_job(connection, self._id),
+            plan(connection, self._id, self._destination.objects, waiting, patience_ms, now_ms),
+        )
+
+    def _may_retry(self, pause: Pause, now_ms: int) -> bool:
+        return now_ms >= pause.retry_at_ms or pause.settings_version != self._settings_version
+
+    async def _act(self, situation: Situation, now_ms: int) -> int:
+        whole = situation.pauses.get("")
+        if whole is not None:
+            if not self._may_retry(whole, now_ms):
+                return whole.retry_at_ms - now_ms
+            await self._probe()
+            return 0
+        if situation.job is not None and situation.job.poll_at_ms <= now_ms:
+            await self._poll(situation.job)
+            return 0
+        if situation.plan.batch is not None:
+            await self._deliver(situation.plan.batch, situation.pauses)
+            return 0
+        if now_ms >= self._find_at_ms:
+            self._find_at_ms = now_ms + round(ABSENCE_TRUSTED_SECONDS * 1000 / 4)
+            await self._find_references(now_ms)
+            return 0
+        soonest = [situation.plan.look_again_at_ms, situation.job and situation.job.poll_at_ms, self._find_at_ms]
+        return max(1, min(at_ms for at_ms in soonest if at_ms is not None) - now_ms)
+
+    # -- what there is to do
+
+    async def _deliver(self, batch: Batch, paused: Mapping[str, Pause]) -> None:
+        drafts: list[Draft] = []
+        try:
+            await self._destination.prepare(batch.object.name, self._calls)
+            drafts = await self._database.read(
+                lambda connection: self._destination.project(
+                    StoreReader(connection, self._id, self._log), batch.records
+                )
+            )
+            if batch.presence == "uncertain":
+                located = await self._destination.locate(drafts, self._calls)
+                found: dict[int, Outcome] = {
+                    record_id: Deferred(0, "", presence=presence) for record_id, presence in located.items()
+                }
+                await self._write(drafts, found)
+            else:
+                await self._write(drafts, await self._destination.deliver(drafts, self._calls))
+            self._failures = 0
+        except BatchRejectedError as error:
+            await self._write(drafts, self._rejected(drafts, error))
+        except MisconfiguredError as error:
+            await self._settle_presence(batch, "absent")
+            await self._pause(batch.object.name, error)
+        except (ThrottledError, AuthenticationError):
+            await self._settle_presence(batch, "absent")
+            raise
+        except TransientError as error:
+            if not error.uncertain:
+                await self._settle_presence(batch, "absent")
+            await self._write(drafts, self._postponed(drafts, error))
+            raise
+        else:
+            if batch.object.name in paused:
+                await self._resume(batch.object.name)
+
+    async def _settle_presence(self, batch: Batch, presence: Presence) -> None:
+        """An insert certainly did not happen: its records are not uncertain after all."""
+        if batch.presence != "absent":
+            return
+        ids = [(presence, record.id) for record in batch.records]
+        await self._database.write(
+            lambda connection: connection.executemany(
+                "UPDATE records SET presence = ? WHERE id = ? AND presence = 'uncertain'", ids
+            )
+        )
+
+    def _rejected(self, drafts: Sequence[Draft], error: BatchRejectedError) -> dict[int, Outcome]:
+        answer = error.answer or Answer(0, None, "")
+        if len(drafts) == 1:
+            named = error.culprits.get(0, (error.code, str(error)))
+            return {drafts[0].record.id: Rejected(*named, error.call, answer)}
+        found: dict[int, Outcome] = {}
+        for position, draft in enumerate(drafts):
+            if position in error.culprits:
+                found[draft.record.id] = Rejected(*error.culprits[position], error.call, answer)
+            else:
+                smaller = None if error.culprits else max(1, len(drafts) // 2)
+                found[draft.record.id] = Deferred(
+                    0, "refused together with others", self._absent(draft), batch_limit=smaller
+                )
+        return found
+
+    @staticmethod
+    def _absent(draft: Draft) -> Presence | None:
+        """A refused insert left nothing behind."""
+        return "absent" if draft.record.presence == "absent" else None
+
+    def _postponed(self, drafts: Sequence[Draft], error: TransientError) -> dict[int, Outcome]:
+        found: dict[int, Outcome] = {}
+        for draft in drafts:
+            attempts = draft.record.attempts + 1
+            apart = attempts >= TELL_APART_AFTER and len(drafts) > 1
+            found[draft.record.id] = Deferred(
+                backoff_seconds(attempts, self._jitter), str(error), batch_limit=len(drafts) // 2 if apart else None
+            )
+        return found
+
+    async def _poll(self, job: jobs.Job) -> None:
+        now_ms = self._clock.now_ms()
+        records = [(part.sent.record_id, part.digest) for part in job.parts]
+        found = None
+        if not job.overdue(now_ms):
+            try:
+                found = await self._destination.poll(job.remote_job_id, job.object, records, self._calls)
+            except (BatchRejectedError, MisconfiguredError) as error:
+                _log.warning("asynchronous request lost", destination=self._name, reason=str(error))
+                found = job.given_up()
+        else:
+            found = job.given_up()
+        missing = {part.sent.record_id: part.missing for part in job.parts}
+        sent = {part.sent.record_id: part.sent for part in job.parts}
+
+        def write(connection: sqlite3.Connection) -> None:
+            if found is None:
+                jobs.look_later(connection, job, now_ms)
+                return
+            completed: dict[int, Outcome] = {
+                record_id: replace(outcome, missing=missing[record_id]) if isinstance(outcome, Delivered) else outcome
+                for record_id, outcome in found.items()
+            }
+            outcomes.apply(connection, self._id, sent, completed, now_ms)
+            jobs.close_job(connection, job)
+
+        await self._database.write(write)
+
+    async def _find_references(self, now_ms: int) -> None:
+        absent_before_ms = now_ms - round(ABSENCE_TRUSTED_SECONDS * 1000)
+        for spec in self._destination.objects:
+            wanted = await self._database.read(
+                lambda connection, name=spec.name: references.stale(
+                    connection, self._id, name, absent_before_ms, FIND_REFERENCES
+                )
+            )
+            if wanted:
+                await self._destination.find(wanted, self._calls)
+
+    async def _write(self, drafts: Sequence[Draft], found: Mapping[int, Outcome]) -> None:
+        sent = {
+            draft.record.id: Sent(draft.record.id, draft.record.object, draft.name, draft.record.version)
+            for draft in drafts
+        }
+        notices = [notice for draft in drafts for notice in draft.notices]
+        now_ms = self._clock.now_ms()
+
+        def write(connection: sqlite3.Connection) -> None:
+            outcomes.apply(connection, self._id, sent, found, now_ms)
+            jobs.open_jobs(connection, self._id, sent, found, now_ms)
+            connection.executemany(
+                "INSERT INTO notices (destination_id, kind, subject, times) VALUES (?,?,?,1)"
+                " ON CONFLICT DO UPDATE SET times = times + 1",
+                [(self._id, *notice) for notice in notices],
+            )
+
+        await self._database.write(write)
+
+    # -- failures
+
+    def _failed(self, error: CallError) -> None:
+        self._failures += 1
+        seconds = backoff_seconds(self._failures, self._jitter)
+        self._not_before_ms = self._clock.now_ms() + round(seconds * 1000)
+        _log.warning("call failed", destination=self._name, reason=str(error), again_in_seconds=round(seconds, 1))
+
+    async def _probe(self) -> None:
+        await self._destination.probe(self._calls)
+        await self._resume("")
+
+    async def _pause(self, object_name: str, error: CallError) -> None:
+        now_ms = self._clock.now_ms()
+        _log.error("paused", destination=self._name, object=object_name or "all", reason=str(error))
+        await self._database.write(
+            lambda connection: pauses.pause(
+                connection, self._id, object_name, str(error), self._settings_version, now_ms
+            )
+        )
+
+    async def _resume(self, object_name: str) -> None:
+        _log.info("resumed", destination=self._name, object=object_name or "all")
+        await self._database.write(lambda connection: pauses.resume(connection, self._id, object_name))

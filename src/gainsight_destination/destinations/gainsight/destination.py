@@ -1,0 +1,354 @@
+"""The Gainsight destination as the engine sees it: placement, projection and delivery put together."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from gainsight_destination.destinations.contract import (
+    BatchRejectedError,
+    Calls,
+    Deferred,
+    Delivered,
+    Delivery,
+    Draft,
+    Limits,
+    MisconfiguredError,
+    ObjectSpec,
+    Outcome,
+    Parked,
+    Placement,
+    Presence,
+    Record,
+    RecordReader,
+    Reference,
+    Rejected,
+    Submitted,
+    Windows,
+)
+from gainsight_destination.destinations.gainsight import requests
+from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, USAGE, place
+from gainsight_destination.destinations.gainsight.projection import Projection
+from gainsight_destination.destinations.gainsight.responses import NO_MATCH, read_answer, records_of
+from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
+from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.events.timestamps import DAY_MS
+from gainsight_destination.records.deliveries import UNKNOWN_COMPANY
+from gainsight_destination.resolve.account_ids import spellings
+from gainsight_destination.resolve.filters import Allowlist
+
+INTEGRATION_NAME: Final = "Gainsight"
+"""Segment's catalog name of this destination: the one people write into the `integrations` object."""
+
+SUPPORTED: Final = frozenset({"identify", "track", "group"})
+KEY_FIELDS: Final = {EVENT: "Message_Id__gc", USAGE: "Usage_Key__gc"}
+RECHECK_COMPANY_SECONDS: Final = 900.0
+ASYNC_FROM_PEOPLE: Final = 3
+"""From this many people on, one asynchronous call and the look at its result cost less than single calls."""
+FIRST_POLL_SECONDS: Final = 5.0
+
+
+class GainsightDestination:
+    """One configured Gainsight tenant."""
+
+    integration_name = INTEGRATION_NAME
+    account_names: tuple[str, ...]
+
+    def __init__(self, settings: GainsightSettings) -> None:
+        self.settings = settings
+        self.account_names = tuple(settings.account_id_names)
+        self.objects: Sequence[ObjectSpec] = tuple(
+            ObjectSpec(name, requests.MAX_RECORDS)
+            for name, wanted in (
+                (COMPANY, True),
+                (PERSON, True),
+                (EVENT, settings.event_object is not None),
+                (USAGE, settings.usage_object is not None),
+            )
+            if wanted
+        )
+        self.limits = Limits(settings.calls_per_minute, settings.calls_per_day, settings.flush_seconds)
+        self.windows = Windows(
+            park_ms=int(settings.park_days * DAY_MS),
+            parked_then_deliver=settings.parked_then == "deliver",
+            correction_ms=int(settings.correction_days * DAY_MS),
+        )
+        self.base_url = settings.domain
+        self._allowlist = Allowlist(settings.events)
+        self._projection = Projection(settings)
+        self._schemas: dict[str, Schema] = {}
+        self._people_in_bulk = True
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"accesskey": self.settings.access_key}
+
+    # -- messages to records
+
+    def supports(self, message_type: str) -> bool:
+        return message_type in SUPPORTED
+
+    def allows(self, event: str) -> bool:
+        return self._allowlist.allows(event)
+
+    def place(self, delivery: Delivery) -> Placement:
+        return place(delivery, self.settings)
+
+    # -- records to drafts
+
+    def api_name(self, object_name: str) -> str:
+        """Gainsight's name of one of our objects."""
+        names = {
+            COMPANY: requests.COMPANY_OBJECT,
+            PERSON: requests.PERSON_OBJECT,
+            EVENT: self.settings.event_object,
+            USAGE: self.settings.usage_object,
+        }
+        return names[object_name] or ""
+
+    async def prepare(self, object_name: str, calls: Calls) -> None:
+        if object_name in self._schemas:
+            return
+        call = requests.describe(self.api_name(object_name))
+        answer = await calls.send(call)
+        try:
+            schema = parse_schema(self.api_name(object_name), read_answer(call, answer))
+        except BatchRejectedError as error:
+            raise MisconfiguredError(str(error), call, answer) from error
+        missing = [name for name in self._key_fields(object_name) if name not in schema.fields]
+        if missing:
+            raise MisconfiguredError(
+                f"the object {schema.object_name} lacks the field {missing[0]}; `check` lists what to create",
+                call,
+                answer,
+            )
+        self._schemas[object_name] = schema
+
+    def _key_fields(self, object_name: str) -> tuple[str, ...]:
+        if object_name == COMPANY:
+            return (self.settings.account_field,)
+        return (KEY_FIELDS[object_name],) if object_name in KEY_FIELDS else ("Email",)
+
+    def forget_metadata(self) -> None:
+        """Read the objects' metadata again at the next delivery."""
+        self._schemas.clear()
+
+    def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
+        drafts = []
+        for record in records:
+            project = getattr(self._projection, record.object)
+            drafts.append(project(reader, record, self._schemas[record.object]))
+        return drafts
+
+    # -- drafts to calls
+
+    async def deliver(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Outcome]:
+        remote_ids = await self._company_ids({r for d in drafts for r in d.references if r.object == COMPANY}, calls)
+        people = [r for d in drafts for r in d.references if r.object == PERSON]
+        remote_ids |= await calls.known(people)
+        object_name = drafts[0].record.object
+        if object_name == COMPANY:
+            return await self._deliver_companies(drafts, remote_ids, calls)
+        if object_name == PERSON:
+            return await self._deliver_people(drafts, remote_ids, calls)
+        return await self._deliver_rows(drafts, remote_ids, calls)
+
+    async def _company_ids(self, wanted: Collection[Reference], calls: Calls) -> dict[Reference, str | None]:
+        """GSIDs of Companies by our references, asking Gainsight for those not known freshly."""
+        known = await calls.known(wanted)
+        unknown = sorted(set(wanted) - known.keys())
+        for start in range(0, len(unknown), requests.MAX_RECORDS):
+            known |= await self._query_companies(unknown[start : start + requests.MAX_RECORDS], calls)
+        return known
+
+    async def _query_companies(self, unknown: Sequence[Reference], calls: Calls) -> dict[Reference, str | None]:
+        reference_of = {spelling: reference for reference in unknown for spelling in spellings(reference.name)}
+        field = self.settings.account_field
+        call = requests.find_by(requests.COMPANY_OBJECT, field, sorted(reference_of))
+        found: dict[Reference, str | None] = dict.fromkeys(unknown)
+        for row in self._rows_found(call, await calls.send(call)):
+            reference = reference_of.get(str(row.get(field)))
+            if reference is not None and found[reference] is None:
+                found[reference] = str(row["Gsid"])
+        await calls.learned(found)
+        return found
+
+    def _rows_found(self, call: Any, answer: Any) -> list[Mapping[str, Any]]:
+        """Rows of a query; Gainsight answers "no match" as an error in some places."""
+        try:
+            return [row for row in records_of(read_answer(call, answer)) if row.get("Gsid")]
+        except BatchRejectedError as error:
+            if error.code in (NO_MATCH, "GSOBJ_1XXX"):
+                return []
+            raise
+
+    async def find(self, references: Sequence[Reference], calls: Calls) -> None:
+        companies = [reference for reference in references if reference.object == COMPANY]
+        if companies:
+            await self._query_companies(companies[: requests.MAX_RECORDS], calls)
+
+    async def _deliver_companies(
+        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls
+    ) -> Mapping[int, Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        there = [draft for draft in drafts if remote_ids.get(draft.references[0]) is not None]
+        absent = [draft for draft in drafts if remote_ids.get(draft.references[0]) is None]
+        changed = [draft for draft in there if draft.fields]
+        for draft in there:
+            if not draft.fields:
+                outcomes[draft.record.id] = Delivered(digest(draft.fields))
+        if not self.settings.create_companies:
+            outcomes |= {draft.record.id: Parked(UNKNOWN_COMPANY, RECHECK_COMPANY_SECONDS) for draft in absent}
+        elif changed:
+            outcomes |= {draft.record.id: Deferred(0, "the next call inserts it") for draft in absent}
+        elif absent:
+            outcomes |= await self._insert_companies(absent, calls)
+        if changed:
+            call = requests.update_companies(changed, remote_ids)
+            answer = await calls.send(call, [draft.record for draft in changed])
+            try:
+                read_answer(call, answer)
+            except BatchRejectedError as error:
+                if error.code != NO_MATCH or len(changed) > 1:
+                    raise
+                await calls.learned({changed[0].references[0]: None})
+                outcomes[changed[0].record.id] = Deferred(0, "its Company is gone; look again")
+                return outcomes
+            outcomes |= {
+                draft.record.id: Delivered(digest(draft.fields), remote_ids[draft.references[0]]) for draft in changed
+            }
+        return outcomes
+
+    async def _insert_companies(self, drafts: Sequence[Draft], calls: Calls) -> dict[int, Outcome]:
+        call = requests.insert_companies(drafts, self.settings)
+        rows = records_of(read_answer(call, await calls.send(call, [draft.record for draft in drafts])))
+        gsids = [str(row["Gsid"]) for row in rows if row.get("Gsid")]
+        if len(gsids) != len(drafts):
+            return {draft.record.id: Deferred(0, "look for the Companies just inserted") for draft in drafts}
+        await calls.learned({draft.references[0]: gsid for draft, gsid in zip(drafts, gsids, strict=True)})
+        return {
+            draft.record.id: Delivered(digest(draft.fields), gsid) for draft, gsid in zip(drafts, gsids, strict=True)
+        }
+
+    async def _deliver_people(
+        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls
+    ) -> Mapping[int, Outcome]:
+        digests = {d.record.id: digest(requests.person_body(d, remote_ids)) for d in drafts}
+        outcomes: dict[int, Outcome] = {
+            d.record.id: Delivered(digests[d.record.id], missing=_missing(d, remote_ids))
+            for d in drafts
+            if digests[d.record.id] == d.record.delivered_digest
+        }
+        changed = [draft for draft in drafts if draft.record.id not in outcomes]
+        if len(changed) >= ASYNC_FROM_PEOPLE and self._people_in_bulk:
+            try:
+                return outcomes | await self._submit_people(changed, remote_ids, digests, calls)
+            except MisconfiguredError:
+                self._people_in_bulk = False
+        if changed:
+            first, *rest = changed
+            call = requests.upsert_person(first, remote_ids, self.settings)
+            data = read_answer(call, await calls.send(call, [first.record]))
+            gsid = data.get("Gsid") if isinstance(data, Mapping) else None
+            outcomes[first.record.id] = Delivered(digests[first.record.id], gsid, _missing(first, remote_ids))
+            outcomes |= {draft.record.id: Deferred(0, "its own call follows") for draft in rest}
+        return outcomes
+
+    async def _submit_people(
+        self,
+        drafts: Sequence[Draft],
+        remote_ids: Mapping[Reference, str | None],
+        digests: Mapping[int, bytes],
+        calls: Calls,
+    ) -> dict[int, Outcome]:
+        call = requests.upsert_people(drafts, remote_ids, self.settings)
+        data = read_answer(call, await calls.send(call, [draft.record for draft in drafts]))
+        status_id = data.get("statusId") if isinstance(data, Mapping) else None
+        if not status_id:
+            raise MisconfiguredError("Gainsight gave no statusId for an asynchronous people request", call)
+        return {
+            draft.record.id: Submitted(
+                str(status_id), digests[draft.record.id], FIRST_POLL_SECONDS, _missing(draft, remote_ids)
+            )
+            for draft in drafts
+        }
+
+    async def poll(
+        self, remote_job_id: str, object_name: str, records: Sequence[tuple[int, bytes]], calls: Calls
+    ) -> Mapping[int, Outcome] | None:
+        call = requests.people_status(remote_job_id, self.settings)
+        answer = await calls.send(call)
+        data = read_answer(call, answer)
+        if not isinstance(data, Mapping) or data.get("status") != "COMPLETED":
+            return None
+        refused = _refused_rows(data)
+        return {
+            record_id: Rejected(*refused[position], call, answer) if position in refused else Delivered(digested)
+            for position, (record_id, digested) in enumerate(records)
+        }
+
+    async def _deliver_rows(
+        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls
+    ) -> Mapping[int, Outcome]:
+        object_name = drafts[0].record.object
+        rows = {draft.record.id: requests.row(draft, remote_ids) for draft in drafts}
+        digests = {
+            d.record.id: digest([rows[d.record.id], [remote_ids.get(r) is not None for r in d.references]])
+            for d in drafts
+        }
+        changed = [draft for draft in drafts if digests[draft.record.id] != draft.record.delivered_digest]
+        outcomes: dict[int, Outcome] = {
+            draft.record.id: Delivered(digests[draft.record.id], missing=_missing(draft, remote_ids)) for draft in drafts
+        }
+        if not changed:
+            return outcomes
+        update = changed[0].record.presence == "present"
+        call = requests.write_rows(
+            self.api_name(object_name),
+            KEY_FIELDS[object_name],
+            [rows[draft.record.id] for draft in changed],
+            update=update,
+        )
+        try:
+            read_answer(call, await calls.send(call, [draft.record for draft in changed]))
+        except BatchRejectedError as error:
+            if not update or error.code != NO_MATCH or len(changed) > 1:
+                raise
+            outcomes[changed[0].record.id] = Deferred(0, "its row is gone; insert it again", presence="absent")
+        return outcomes
+
+    async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
+        object_name = drafts[0].record.object
+        if object_name in (COMPANY, PERSON):
+            await calls.forget([r for draft in drafts for r in draft.references if object_name == COMPANY])
+            return {draft.record.id: "absent" for draft in drafts}
+        field = KEY_FIELDS[object_name]
+        call = requests.find_by(self.api_name(object_name), field, [draft.name for draft in drafts])
+        found = {str(row.get(field)) for row in self._rows_found(call, await calls.send(call))}
+        return {draft.record.id: "present" if draft.name in found else "absent" for draft in drafts}
+
+    async def probe(self, calls: Calls) -> None:
+        self.forget_metadata()
+        self._people_in_bulk = True
+        await self.prepare(COMPANY, calls)
+
+
+def digest(content: Any) -> bytes:
+    """Identifies what was delivered, so that an unchanged record costs no call."""
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _missing(draft: Draft, remote_ids: Mapping[Reference, str | None]) -> tuple[Reference, ...]:
+    return tuple(reference for reference in draft.references if remote_ids.get(reference) is None)
+
+
+def _refused_rows(data: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
+    """Positions of people that an asynchronous request could not take, with (code, message)."""
+    refused = {}
+    for error in data.get("errors") or []:
+        position = error.get("row", error.get("rowNumber")) if isinstance(error, Mapping) else None
+        if isinstance(position, int):
+            message = f"{error.get('message') or error.get('errorMessage') or ''} (field {error.get('field')})"
+            refused[position] = (str(error.get("code") or error.get("errorCode") or ""), message)
+    return refused

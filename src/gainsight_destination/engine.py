@@ -1,0 +1,249 @@
+"""The engine: reads the log, resolves, delivers, and answers on the private port. The one place that wires its parts.
+
+One version of the workspace is served at a time. When the configuration changes, the parts that depend on it are
+stopped between two transactions and built anew.
+"""
+
+import asyncio
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+import uvicorn
+import uvloop
+
+from gainsight_destination.clock import Clock, SystemClock
+from gainsight_destination.deliver.worker import DeliveryWorker
+from gainsight_destination.destinations.registry import build
+from gainsight_destination.errors import UnavailableError
+from gainsight_destination.eventlog.contract import LoggedEntry
+from gainsight_destination.eventlog.sqlite import SqliteEventLog
+from gainsight_destination.observe import metrics
+from gainsight_destination.observe.status import status
+from gainsight_destination.private.app import create_app
+from gainsight_destination.resolve.resolver import Resolver
+from gainsight_destination.resolve.routes import Connected
+from gainsight_destination.runtime.options import EngineOptions
+from gainsight_destination.store.database import Database
+from gainsight_destination.workspace.model import Workspace
+from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.service import load
+
+BATCH_MESSAGES: Final = 5_000
+POLL_SECONDS: Final = 0.05
+WORKSPACE_CHECK_SECONDS: Final = 0.5
+UPKEEP_SECONDS: Final = 60.0
+DUPLICATE_WINDOW_MS: Final = 7 * 86_400_000
+RETRY_SECONDS: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Crew:
+    """The parts that serve one version of the workspace."""
+
+    workspace: Workspace
+    destinations: list[Connected]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def end(self) -> None:
+        """Let every part finish what it is doing."""
+        self.stop.set()
+        self.wake.set()
+        await asyncio.gather(*self.tasks)
+
+
+class Engine:
+    """Everything between the log and the destinations."""
+
+    def __init__(self, options: EngineOptions, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._database = Database(options.state_path)
+        self._event_log = SqliteEventLog(options.log_path)
+        self._secrets = Secrets.of(options.data_dir)
+        self._stop = asyncio.Event()
+        self._trouble: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Serve until asked to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        server = self._private_server()
+        serving = asyncio.create_task(server.serve(sockets=[self._options.console_listener]))
+        try:
+            crew = await self._start_crew()
+            try:
+                while not self._stop.is_set():
+                    await self._wait(self._stop, WORKSPACE_CHECK_SECONDS)
+                    if await self._workspace_version() != crew.workspace.version:
+                        await crew.end()
+                        crew = await self._start_crew()
+                    for task in crew.tasks:
+                        if task.done():
+                            task.result()
+            finally:
+                await crew.end()
+        finally:
+            server.should_exit = True
+            await serving
+            self._event_log.close()
+            self._database.close()
+
+    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
+
+    async def _workspace_version(self) -> int:
+        return await self._database.read(
+            lambda connection: int(connection.execute("SELECT version FROM workspace").fetchone()[0])
+        )
+
+    async def _start_crew(self) -> Crew:
+        workspace = await self._database.read(lambda connection: load(connection, self._secrets))
+        destinations = [
+            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings)) for d in workspace.destinations if d.enabled
+        ]
+        crew = Crew(workspace, destinations)
+        resolver = await self._database.write(
+            lambda connection: Resolver(
+                connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS
+            )
+        )
+        crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))
+        crew.tasks.append(asyncio.create_task(self._keep_up(crew, resolver)))
+        for connected in destinations:
+            worker = DeliveryWorker(
+                self._database, self._event_log, self._clock, connected, settings_version=workspace.version
+            )
+            crew.tasks.append(asyncio.create_task(self._deliver(worker, connected, crew)))
+        _log.info("workspace in force", version=workspace.version, destinations=[c.name for c in destinations])
+        return crew
+
+    # -- resolve
+
+    async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
+        while not crew.stop.is_set():
+            try:
+                busy = await self._resolve_batch(resolver)
+                self._trouble.pop("resolve", None)
+            except UnavailableError as error:
+                self._trouble["resolve"] = f"messages are not resolved: {error}"
+                _log.error("resolving failed, trying again", reason=str(error))
+                await self._wait(crew.stop, RETRY_SECONDS)
+                continue
+            if busy:
+                crew.wake.set()
+            else:
+                await self._wait(crew.stop, POLL_SECONDS)
+
+    async def _resolve_batch(self, resolver: Resolver) -> bool:
+        offset = await self._database.read(
+            lambda connection: int(connection.execute("SELECT next_offset FROM reader").fetchone()[0])
+        )
+        entries = await asyncio.to_thread(self._event_log.read, offset, max_messages=BATCH_MESSAGES)
+        metrics.resolve_lag_messages.set(self._event_log.end() - offset)
+        if not entries:
+            return False
+        with metrics.resolve_seconds.time():
+            await self._take_in(resolver, entries)
+        metrics.resolve_messages.inc(sum(logged.entry.count for logged in entries))
+        return True
+
+    async def _take_in(self, resolver: Resolver, entries: list[LoggedEntry]) -> None:
+        """Resolve entries together; if that fails for no outside reason, one by one, setting aside what cannot be."""
+        try:
+            await self._transact(resolver, lambda: resolver.resolve(entries, self._clock.now_ms()))
+        except UnavailableError:
+            raise
+        except Exception:
+            if len(entries) > 1:
+                for entry in entries:
+                    await self._take_in(resolver, [entry])
+                return
+            _log.exception("an entry of the log cannot be resolved; it is set aside", offset=entries[0].offset)
+            await self._transact(resolver, lambda: resolver.set_aside(entries[0]))
+
+    async def _transact(self, resolver: Resolver, work: Callable[[], object]) -> None:
+        def run(_: sqlite3.Connection) -> None:
+            work()
+
+        try:
+            await self._database.write(run)
+        except BaseException:
+            self._database.submit(lambda _: resolver.forget()).result()
+            raise
+
+    # -- deliver and upkeep
+
+    async def _deliver(self, worker: DeliveryWorker, connected: Connected, crew: Crew) -> None:
+        key = f"deliver:{connected.id}"
+        while not crew.stop.is_set():
+            try:
+                await worker.run(crew.stop, crew.wake)
+            except UnavailableError as error:
+                self._trouble[key] = f"{connected.name}: delivery waits: {error}"
+                _log.error("delivery failed, trying again", destination=connected.name, reason=str(error))
+            except Exception as error:
+                self._trouble[key] = f"{connected.name}: delivery stumbles: {type(error).__name__}"
+                _log.exception("delivery failed unexpectedly, trying again", destination=connected.name)
+            else:
+                self._trouble.pop(key, None)
+            await self._wait(crew.stop, RETRY_SECONDS)
+
+    async def _keep_up(self, crew: Crew, resolver: Resolver) -> None:
+        while not crew.stop.is_set():
+            try:
+                await self._transact(resolver, lambda: resolver.expire_parked(self._clock.now_ms()))
+            except UnavailableError as error:
+                _log.warning("upkeep waits", reason=str(error))
+            await self._wait(crew.stop, UPKEEP_SECONDS)
+
+    # -- the private port
+
+    def _private_server(self) -> uvicorn.Server:
+        app = create_app(
+            reasons=lambda: [*self._options.link.report.reasons, *self._trouble.values()],
+            ingest_metrics=lambda: self._options.link.report.metrics,
+            refresh_metrics=self._refresh_metrics,
+        )
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        return server
+
+    def _refresh_metrics(self) -> None:
+        connection = self._database.reader()
+        connection.execute("BEGIN")
+        try:
+            document = status(connection, self._event_log, self._clock.now_ms())
+        finally:
+            connection.execute("COMMIT")
+        metrics.books_messages.clear()
+        for name, destination in document["destinations"].items():
+            for state in ("received", "duplicates", "pending", "delivered", "dead"):
+                metrics.books_messages.labels(name, state, "").set(destination[state])
+            for state in ("discarded", "filtered", "parked"):
+                for reason, messages in destination[state].items():
+                    metrics.books_messages.labels(name, state, reason).set(messages)
+            for window in ("minute", "day"):
+                metrics.deliver_quota_calls.labels(name, window).set(destination["calls"][window])
+            metrics.destination_paused.labels(name).set(bool(destination["pauses"]))
+
+
+def run_engine(options: EngineOptions) -> None:
+    """Run the engine until TERM or INT. Raises StoppedError when it cannot go on."""
+
+    async def main() -> None:
+        await Engine(options, SystemClock()).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

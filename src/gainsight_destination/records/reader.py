@@ -1,0 +1,112 @@
+"""What a destination may ask of the store when it computes records: one snapshot, with a little memory."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from gainsight_destination.destinations.contract import Delivery, Statement
+from gainsight_destination.eventlog.contract import EventLog, LoggedEntry
+from gainsight_destination.events.message import Message, read_entry
+from gainsight_destination.records import deliveries
+from gainsight_destination.resolve.identities import IdentityGraph
+
+
+class StoreReader:
+    """Implements `RecordReader` for one destination on one read connection."""
+
+    def __init__(self, connection: sqlite3.Connection, destination_id: int, log: EventLog) -> None:
+        self._connection = connection
+        self._destination_id = destination_id
+        self._log = log
+        self._graph = IdentityGraph(connection)
+        self._texts: dict[tuple[str, int], str] = {}
+        self._entries: dict[int, dict[int, Message]] = {}
+
+    def account(self, account_id: int) -> str:
+        return self._text("accounts", account_id)
+
+    def email(self, email_id: int) -> str:
+        return self._text("emails", email_id)
+
+    def event_name(self, event_id: int) -> str:
+        return self._text("event_names", event_id)
+
+    def identity(self, identity_id: int) -> str:
+        return self._text("identities", identity_id)
+
+    def _text(self, table: str, row_id: int) -> str:
+        text = self._texts.get((table, row_id))
+        if text is None:
+            (text,) = self._connection.execute(f"SELECT value FROM {table} WHERE id = ?", (row_id,)).fetchone()
+            self._texts[table, row_id] = text
+        return str(text)
+
+    def email_of_user(self, user_id: int, at_ms: int) -> int | None:
+        fact = self._graph.email_in_force(user_id, at_ms)
+        return None if fact is None else fact.value
+
+    def delivery(self, offset: int) -> Delivery:
+        found = deliveries.get(self._connection, self._destination_id, offset)
+        if found is None:
+            raise LookupError(f"no delivery of message {offset} to destination {self._destination_id}")
+        return found
+
+    def body(self, offset: int) -> Mapping[str, Any] | None:
+        row = self._connection.execute(
+            "SELECT body FROM bodies WHERE offset = ?1 UNION ALL SELECT body FROM kept_messages WHERE offset = ?1",
+            (offset,),
+        ).fetchone()
+        if row is not None:
+            return decode_body(row[0])
+        message = self._messages_around(offset).get(offset)
+        return None if message is None else decode_body(message.body)
+
+    def _messages_around(self, offset: int) -> dict[int, Message]:
+        for messages in self._entries.values():
+            if offset in messages:
+                return messages
+        logged = self._log.entry_of(offset)
+        if logged is None:
+            return {}
+        self._entries[logged.offset] = messages_of(logged)
+        return self._entries[logged.offset]
+
+    def statements(self, record_id: int) -> list[tuple[int, str, Statement, Mapping[str, Any]]]:
+        rows = self._connection.execute(
+            "SELECT s.at_ms, s.message_id, s.account_id, s.says_member, s.has_traits, b.body"
+            " FROM statements s LEFT JOIN bodies b ON s.has_traits AND b.offset = s.offset"
+            " WHERE s.record_id = ? ORDER BY s.at_ms, s.message_id",
+            (record_id,),
+        )
+        return [
+            (
+                at_ms,
+                message_id,
+                Statement(account_id, says_member, bool(has_traits)),
+                {} if body is None else decode_body(body),
+            )
+            for at_ms, message_id, account_id, says_member, has_traits, body in rows
+        ]
+
+    def tally(self, record_id: int) -> tuple[int, int, int]:
+        count, first_at_ms, last_at_ms = self._connection.execute(
+            "SELECT coalesce(sum(count), 0), coalesce(min(first_at_ms), 0), coalesce(max(last_at_ms), 0)"
+            " FROM tallies WHERE record_id = ? AND count > 0",
+            (record_id,),
+        ).fetchone()
+        return count, first_at_ms, last_at_ms
+
+
+def messages_of(logged: LoggedEntry) -> dict[int, Message]:
+    """The valid messages of an entry by offset."""
+    return {item.offset: item for item in read_entry(logged) if isinstance(item, Message)}
+
+
+def decode_body(body: bytes) -> Mapping[str, Any]:
+    """Traits or properties as objects; what is nested deeper than Python reads counts as empty."""
+    try:
+        decoded = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -25,6 +26,13 @@ from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
 from gainsight_destination.private.app import create_app
+from gainsight_destination.records.upkeep import (
+    drop_kept_messages,
+    forget_messages,
+    keep_open_messages,
+    part_to_remove,
+    settle,
+)
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.runtime.options import EngineOptions
@@ -110,7 +118,9 @@ class Engine:
     async def _start_crew(self) -> Crew:
         workspace = await self._database.read(lambda connection: load(connection, self._secrets))
         destinations = [
-            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings)) for d in workspace.destinations if d.enabled
+            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings))
+            for d in workspace.destinations
+            if d.enabled
         ]
         crew = Crew(workspace, destinations)
         resolver = await self._database.write(
@@ -146,9 +156,7 @@ class Engine:
                 await self._wait(crew.stop, POLL_SECONDS)
 
     async def _resolve_batch(self, resolver: Resolver) -> bool:
-        offset = await self._database.read(
-            lambda connection: int(connection.execute("SELECT next_offset FROM reader").fetchone()[0])
-        )
+        offset = await self._next_offset()
         entries = await asyncio.to_thread(self._event_log.read, offset, max_messages=BATCH_MESSAGES)
         metrics.resolve_lag_messages.set(self._event_log.end() - offset)
         if not entries:
@@ -203,9 +211,48 @@ class Engine:
         while not crew.stop.is_set():
             try:
                 await self._transact(resolver, lambda: resolver.expire_parked(self._clock.now_ms()))
+                await self._let_go(crew)
+                await self._retain()
             except UnavailableError as error:
                 _log.warning("upkeep waits", reason=str(error))
             await self._wait(crew.stop, UPKEEP_SECONDS)
+
+    async def _let_go(self, crew: Crew) -> None:
+        """Forget what no longer can matter, a chunk per transaction, so that nothing waits long."""
+        now_ms = self._clock.now_ms()
+        while await self._database.write(partial(forget_messages, received_before_ms=now_ms - DUPLICATE_WINDOW_MS)):
+            pass
+        for connected in crew.destinations:
+            after_offset: int | None = -1
+            while after_offset is not None and not crew.stop.is_set():
+                after_offset = await self._database.write(
+                    partial(
+                        settle,
+                        destination_id=connected.id,
+                        destination=connected.destination,
+                        now_ms=now_ms,
+                        after_offset=after_offset,
+                    )
+                )
+
+    async def _retain(self) -> None:
+        """Shorten the log by age and size, keeping what is unread and what is still on its way."""
+        retention, log = self._options.retention, self._event_log
+        older_than_ms = retention.older_than_ms(self._clock.now_ms())
+        read_until = await self._next_offset()
+        until = await asyncio.to_thread(part_to_remove, log, read_until, older_than_ms, retention.max_bytes())
+        if until > log.start():
+            kept = await self._database.write(partial(keep_open_messages, log=log, until_offset=until))
+            removed = await asyncio.to_thread(
+                log.retain, keep_from_offset=until, older_than_ms=older_than_ms, max_bytes=retention.max_bytes()
+            )
+            _log.info("log shortened", messages_removed=removed, messages_kept_in_store=kept)
+        await self._database.write(drop_kept_messages)
+
+    async def _next_offset(self) -> int:
+        return await self._database.read(
+            lambda connection: int(connection.execute("SELECT next_offset FROM reader").fetchone()[0])
+        )
 
     # -- the private port
 

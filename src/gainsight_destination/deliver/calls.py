@@ -114,9 +114,7 @@ class EngineCalls:
         )
 
     async def forget(self, wanted: Collection[Reference]) -> None:
-        await self._database.write(
-            lambda connection: references.forget(connection, self._destination_id, wanted)
-        )
+        await self._database.write(lambda connection: references.forget(connection, self._destination_id, wanted))
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -68,13 +68,15 @@ def open_jobs(
 def next_job(connection: sqlite3.Connection, destination_id: int) -> Job | None:
     """The job to look at first."""
     row = connection.execute(
-        "SELECT id, object, remote_job_id, submitted_at_ms, poll_at_ms, polls, records FROM jobs"
+        "SELECT records, id, object, remote_job_id, submitted_at_ms, poll_at_ms, polls FROM jobs"
         " WHERE destination_id = ? ORDER BY poll_at_ms, id LIMIT 1",
         (destination_id,),
     ).fetchone()
     if row is None:
         return None
-    return Job(*row[:6], parts=tuple(_part(part) for part in json.loads(row[6])))
+    records, job_id, object_name, remote_job_id, submitted_at_ms, poll_at_ms, polls = row
+    parts = tuple(_part(part) for part in json.loads(records))
+    return Job(job_id, object_name, remote_job_id, submitted_at_ms, poll_at_ms, polls, parts)
 
 
 def _part(stored: Sequence[object]) -> Part:

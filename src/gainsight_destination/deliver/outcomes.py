@@ -60,18 +60,14 @@ def apply(
         elif isinstance(outcome, Parked):
             _parked(connection, books, record_id, outcome, now_ms)
         elif isinstance(outcome, Submitted):
-            connection.execute(
-                "UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + LONGEST_JOB_MS, record_id)
-            )
+            connection.execute("UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + LONGEST_JOB_MS, record_id))
         else:
             defer(connection, record_id, outcome, now_ms)
     references.learn(connection, destination_id, reached, now_ms)
     books.flush(connection)
 
 
-def _delivered(
-    connection: sqlite3.Connection, books: Books, record: Sent, outcome: Delivered, now_ms: int
-) -> None:
+def _delivered(connection: sqlite3.Connection, books: Books, record: Sent, outcome: Delivered, now_ms: int) -> None:
     _unpark(connection, books, record.record_id)
     connection.execute(
         "UPDATE records SET state = iif(version = ?1, 'clean', 'dirty'), reason = '', presence = 'present',"
@@ -80,9 +76,7 @@ def _delivered(
         (record.version, outcome.remote_id, outcome.digest, now_ms, record.record_id),
     )
     shift_waiting(connection, books, record.record_id, up_to_version=record.version, opened=-1)
-    connection.execute(
-        "DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version)
-    )
+    connection.execute("DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version))
 
 
 def _unpark(connection: sqlite3.Connection, books: Books, record_id: int) -> None:

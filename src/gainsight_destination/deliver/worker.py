@@ -15,6 +15,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 import httpx
@@ -39,6 +40,7 @@ from gainsight_destination.destinations.contract import (
     Outcome,
     Presence,
     QuotaSpentError,
+    Reference,
     Rejected,
     ThrottledError,
     TransientError,
@@ -105,9 +107,7 @@ class DeliveryWorker:
             await self._calls.close()
 
     async def _idle(self, seconds: float, stop: asyncio.Event, wake: asyncio.Event) -> None:
-        waits = [
-            asyncio.ensure_future(wait) for wait in (stop.wait(), wake.wait(), self._clock.sleep(seconds))
-        ]
+        waits = [asyncio.ensure_future(wait) for wait in (stop.wait(), wake.wait(), self._clock.sleep(seconds))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -277,13 +277,12 @@ class DeliveryWorker:
     async def _find_references(self, now_ms: int) -> None:
         absent_before_ms = now_ms - round(ABSENCE_TRUSTED_SECONDS * 1000)
         for spec in self._destination.objects:
-            wanted = await self._database.read(
-                lambda connection, name=spec.name: references.stale(
-                    connection, self._id, name, absent_before_ms, FIND_REFERENCES
-                )
-            )
+            wanted = await self._database.read(partial(self._stale, spec.name, absent_before_ms))
             if wanted:
                 await self._destination.find(wanted, self._calls)
+
+    def _stale(self, object_name: str, absent_before_ms: int, connection: sqlite3.Connection) -> list[Reference]:
+        return references.stale(connection, self._id, object_name, absent_before_ms, FIND_REFERENCES)
 
     async def _write(self, drafts: Sequence[Draft], found: Mapping[int, Outcome]) -> None:
         sent = {

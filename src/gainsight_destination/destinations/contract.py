@@ -7,7 +7,7 @@ retries and dead letters; it hands due records to `deliver`, which makes the cal
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -293,10 +293,14 @@ class RecordReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectSpec:
-    """An object of the destination: its name in the store, and how many records go in one call."""
+    """An object of the destination: its name in the store, and how many records go in one call.
+
+    `per_message`: each record belongs to one message and can be forgotten with it.
+    """
 
     name: str
     batch_size: int
+    per_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)

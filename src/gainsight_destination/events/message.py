@@ -87,7 +87,7 @@ class _Wire(msgspec.Struct, rename="camel", gc=False):
 
 
 class _Envelope(msgspec.Struct, rename="camel", gc=False):
-    batch: list[msgspec.Raw] = []  # noqa: RUF012 - msgspec copies mutable defaults
+    batch: list[msgspec.Raw] = []
     sent_at: msgspec.Raw = NOTHING
     context: msgspec.Raw = NOTHING
     integrations: msgspec.Raw = NOTHING
@@ -99,7 +99,7 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-class _Discard(Exception):
+class _DiscardError(Exception):
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
@@ -131,11 +131,11 @@ def read_entry(logged: LoggedEntry) -> Iterator[Message | Discarded]:
         raw: bytes | msgspec.Raw | None = items[index] if index < len(items) else None
         try:
             if raw is None:
-                raise _Discard("bad_request")
+                raise _DiscardError("bad_request")
             if index >= MAX_BATCH_MESSAGES and entry.kind is EntryKind.BATCH:
-                raise _Discard("batch_too_long")
+                raise _DiscardError("batch_too_long")
             yield _read_message(frame, index, raw)
-        except _Discard as discard:
+        except _DiscardError as discard:
             yield Discarded(logged.offset + index, entry.source_id, discard.reason)
 
 
@@ -165,18 +165,18 @@ def _value(raw: msgspec.Raw) -> Any:
 
 def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Message:
     if len(memoryview(raw)) > MAX_MESSAGE_BYTES:
-        raise _Discard("message_too_large")
+        raise _DiscardError("message_too_large")
     try:
         wire = _decode_wire(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         wire = _mend(frame, bytes(raw))
     kind = frame.type or wire.type
     if kind not in TYPES:
-        raise _Discard("type_not_supported")
+        raise _DiscardError("type_not_supported")
     entry = frame.logged.entry
     user_id, anonymous_id = id_text(wire.user_id), id_text(wire.anonymous_id)
     if user_id is None and (anonymous_id is None or kind == "alias"):
-        raise _Discard("no_user_anon_id")
+        raise _DiscardError("no_user_anon_id")
     return Message(
         offset=frame.logged.offset + index,
         source_id=entry.source_id,
@@ -211,13 +211,13 @@ def id_text(value: object) -> str | None:
 def _required(value: object, reason: str) -> str:
     text = id_text(value)
     if text is None:
-        raise _Discard(reason)
+        raise _DiscardError(reason)
     return text
 
 
 def _event_name(wire: _Wire) -> str:
     if not wire.event:
-        raise _Discard("event_not_defined")
+        raise _DiscardError("event_not_defined")
     return wire.event
 
 
@@ -226,7 +226,7 @@ def _body(kind: str, wire: _Wire) -> bytes:
     if not raw or raw == b"null":
         return b"{}"
     if raw[:1] != b"{":
-        raise _Discard("traits_not_object" if kind in ("identify", "group") else "properties_not_object")
+        raise _DiscardError("traits_not_object" if kind in ("identify", "group") else "properties_not_object")
     return raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
 
 
@@ -261,21 +261,21 @@ def _mend(frame: _Frame, raw: bytes) -> _Wire:
     try:
         item = _decode_any(raw.decode("utf-8", "replace"))
     except (msgspec.DecodeError, RecursionError):
-        raise _Discard("bad_request") from None
+        raise _DiscardError("bad_request") from None
     if not isinstance(item, dict):
-        raise _Discard("bad_request")
+        raise _DiscardError("bad_request")
     kind = frame.type or item.get("type")
     if kind not in TYPES:
-        raise _Discard("type_not_supported")
+        raise _DiscardError("type_not_supported")
     for name in ("userId", "anonymousId", "groupId", "previousId"):
         if isinstance(item.get(name), (bool, list, dict)):
-            raise _Discard("id_not_string")
+            raise _DiscardError("id_not_string")
         item[name] = id_text(item.get(name))
     if kind == "track" and item.get("event") is not None and not isinstance(item["event"], str):
-        raise _Discard("event_not_string")
+        raise _DiscardError("event_not_string")
     for name in ("name", "category"):
         if kind in ("page", "screen") and not isinstance(item.get(name), (str, type(None))):
-            raise _Discard(f"{name}_not_string")
+            raise _DiscardError(f"{name}_not_string")
     return _Wire(
         type=kind,
         user_id=item["userId"],

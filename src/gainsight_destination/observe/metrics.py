@@ -64,6 +64,43 @@ engine_restarts = Counter(
     "engine_restarts_total", "Times the engine process ended unasked and was started again.", registry=INGEST
 )
 
+resolve_messages = Counter(
+    "resolve_messages_total",
+    "Messages read from the log and resolved, duplicates and discarded ones too.",
+    registry=ENGINE,
+)
+resolve_seconds = Histogram(
+    "resolve_seconds", "One batch from the log to dirty records.", buckets=ACK_BUCKETS_SECONDS, registry=ENGINE
+)
+resolve_lag_messages = Gauge("resolve_lag_messages", "Messages in the log that are not resolved yet.", registry=ENGINE)
+deliver_calls = Counter(
+    "deliver_calls_total",
+    "Calls sent to a destination; outcome is the HTTP status, or what broke the connection.",
+    ["destination", "outcome"],
+    registry=ENGINE,
+)
+deliver_call_seconds = Histogram(
+    "deliver_call_seconds", "From sending a call to its answer.", ["destination"], registry=ENGINE
+)
+deliver_quota_calls = Gauge(
+    "deliver_quota_calls",
+    "Calls spent of our share of a destination's quota; window is minute or day.",
+    ["destination", "window"],
+    registry=ENGINE,
+)
+books_messages = Gauge(
+    "books_messages",
+    "Messages by where they stand for a destination: received is the sum of all the others.",
+    ["destination", "state", "reason"],
+    registry=ENGINE,
+)
+destination_paused = Gauge(
+    "destination_paused",
+    "1 while a destination, or one of its objects, waits for a person.",
+    ["destination"],
+    registry=ENGINE,
+)
+
 
 @cache
 def ingest_requests_of(route: str, code: int) -> Counter:

@@ -132,7 +132,12 @@ def _destination_details(
     return {
         "state": state,
         "pauses": [
-            {"object": pause.object or None, "reason": pause.reason, "since": pause.since_ms, "retryAt": pause.retry_at_ms}
+            {
+                "object": pause.object or None,
+                "reason": pause.reason,
+                "since": pause.since_ms,
+                "retryAt": pause.retry_at_ms,
+            }
             for pause in paused.values()
         ],
         "calls": {"minute": used.minute, "day": used.day, "total": used.total},

@@ -56,7 +56,7 @@ class RecordIds:
 
 
 class _Tally(NamedTuple):
-    count: int
+    messages: int
     first_at_ms: int
     last_at_ms: int
 
@@ -141,7 +141,7 @@ class RecordChanges:
             self._counted[place] = (
                 _Tally(1, at_ms, at_ms)
                 if tally is None
-                else _Tally(tally.count + 1, min(tally.first_at_ms, at_ms), max(tally.last_at_ms, at_ms))
+                else _Tally(tally.messages + 1, min(tally.first_at_ms, at_ms), max(tally.last_at_ms, at_ms))
             )
         if contribution.statement is not None:
             self._statements.append(
@@ -188,7 +188,8 @@ class RecordChanges:
         """Make the touched records dirty; those that stay parked come back."""
         existing = sorted(self._touched - self._created)
         unusual = self._connection.execute(
-            "SELECT id, state FROM records WHERE id IN (SELECT value FROM json_each(?)) AND state IN ('dead', 'parked')",
+            "SELECT id, state FROM records"
+            " WHERE id IN (SELECT value FROM json_each(?)) AND state IN ('dead', 'parked')",
             (json.dumps(existing),),
         ).fetchall()
         for record_id, state in unusual:

@@ -77,6 +77,14 @@ def of_identity(
     return [Delivery(*row) for row in rows]
 
 
+def page(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
+    """Deliveries after an offset, in log order."""
+    rows = connection.execute(
+        f"{_SELECT} AND offset > ? ORDER BY offset LIMIT ?", (destination_id, after_offset, limit)
+    )
+    return [Delivery(*row) for row in rows]
+
+
 def parked_before(
     connection: sqlite3.Connection, destination_id: int, received_before_ms: int, limit: int
 ) -> list[Delivery]:

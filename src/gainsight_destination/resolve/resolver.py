@@ -116,9 +116,7 @@ class _Batch:
 
     def run(self) -> None:
         messages = self._read()
-        fresh, duplicates = drop_duplicates(
-            self._connection, messages, self._route_id, self._r._duplicate_window_ms
-        )
+        fresh, duplicates = drop_duplicates(self._connection, messages, self._route_id, self._r._duplicate_window_ms)
         self._count_duplicates(duplicates)
         placed = [(message, self._learn(message)) for message in fresh]
         self._r._graph.flush()

@@ -77,9 +77,7 @@ class Router:
         route_id = self._stored.get(decisions)
         if route_id is None:
             self._connection.execute("INSERT OR IGNORE INTO routes (decisions) VALUES (?)", (decisions,))
-            (route_id,) = self._connection.execute(
-                "SELECT id FROM routes WHERE decisions = ?", (decisions,)
-            ).fetchone()
+            (route_id,) = self._connection.execute("SELECT id FROM routes WHERE decisions = ?", (decisions,)).fetchone()
             self._stored[decisions] = route_id
         return route_id
 

@@ -37,9 +37,7 @@ class SaidReader:
     def __init__(self, names: Iterable[str]) -> None:
         self.names: Names = tuple(sorted(set(names)))
         fields = {f"field_{index}": name for index, name in enumerate((*self.names, "email"))}
-        shape = msgspec.defstruct(
-            "Said", [(attribute, Any, None) for attribute in fields], rename=fields, gc=False
-        )
+        shape = msgspec.defstruct("Said", [(attribute, Any, None) for attribute in fields], rename=fields, gc=False)
         self._decode = msgspec.json.Decoder(shape).decode
         self._attributes = tuple(zip(fields, self.names, strict=False))
         self._email = f"field_{len(self.names)}"

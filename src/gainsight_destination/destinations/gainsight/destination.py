@@ -58,7 +58,7 @@ class GainsightDestination:
         self.settings = settings
         self.account_names = tuple(settings.account_id_names)
         self.objects: Sequence[ObjectSpec] = tuple(
-            ObjectSpec(name, requests.MAX_RECORDS)
+            ObjectSpec(name, requests.MAX_RECORDS, per_message=name == EVENT)
             for name, wanted in (
                 (COMPANY, True),
                 (PERSON, True),
@@ -298,7 +298,8 @@ class GainsightDestination:
         }
         changed = [draft for draft in drafts if digests[draft.record.id] != draft.record.delivered_digest]
         outcomes: dict[int, Outcome] = {
-            draft.record.id: Delivered(digests[draft.record.id], missing=_missing(draft, remote_ids)) for draft in drafts
+            draft.record.id: Delivered(digests[draft.record.id], missing=_missing(draft, remote_ids))
+            for draft in drafts
         }
         if not changed:
             return outcomes

@@ -79,15 +79,12 @@ def people_status(status_id: str, settings: GainsightSettings) -> Call:
 
 def row(draft: Draft, remote_ids: RemoteIds) -> dict[str, Any]:
     """A row of a custom object with the id of its Company; Gainsight looks its Person up by e-mail."""
-    companies = {
-        "Company_Id__gc": remote_ids.get(reference) for reference in draft.references if reference.object == COMPANY
-    }
-    return {**draft.fields, **companies}
+    companies = [reference for reference in draft.references if reference.object == COMPANY]
+    lookup = {"Company_Id__gc": remote_ids.get(companies[0])} if companies else {}
+    return {**draft.fields, **lookup}
 
 
-def write_rows(
-    object_name: str, key_field: str, rows: Sequence[Mapping[str, Any]], *, update: bool
-) -> Call:
+def write_rows(object_name: str, key_field: str, rows: Sequence[Mapping[str, Any]], *, update: bool) -> Call:
     """Insert rows, or update them by their key; a Person that is not there leaves the lookup empty."""
     body: dict[str, Any] = {"records": list(rows)}
     if any(PERSON_EMAIL in row for row in rows):

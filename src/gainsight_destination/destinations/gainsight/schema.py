@@ -130,4 +130,3 @@ def _field(item: Mapping[str, Any]) -> Field:
         writable=not (meta.get("readOnly") or meta.get("formulaField")) and meta.get("updateable", True) is not False,
         labels=labels if str(item.get("dataType", "")).upper() == "PICKLIST" else {},
     )
-

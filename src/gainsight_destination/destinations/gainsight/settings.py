@@ -1,0 +1,274 @@
+"""The settings of the Gainsight destination: what a person may say, checked once, before anything is sent.
+
+Names are camelCase outside and snake_case inside. Defaults and meanings are in docs/workspace.md.
+"""
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from gainsight_destination.destinations.read_settings import (
+    MISSING,
+    SettingsReader,
+    WrongValueError,
+    boolean,
+    described,
+    list_of,
+    mapping_of,
+    number,
+    one_of,
+    optional,
+    text,
+    whole_number,
+)
+from gainsight_destination.errors import InvalidSettingsError
+
+SECRET_SETTINGS = frozenset({"accessKey", "sharedSecret"})
+
+PEOPLE_PATHS = ("/v1/peoplemgmt/v1.0/people", "/v1.0/api/people")
+"""Gainsight documents the first; the second is older and still answered."""
+
+TENANT_CALLS_PER_MINUTE = 100
+TENANT_CALLS_PER_DAY = 50_000
+"""Gainsight documents these for a whole tenant, all integrations together."""
+
+ACCESS_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+ACCESS_KEY_LENGTH = 36
+API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+
+
+class Trigger(msgspec.Struct, frozen=True, rename="camel"):
+    """A track event that also fires an event of Gainsight's Events Framework."""
+
+    event: str
+    topic_name: str
+    event_name: str
+    event_version: str
+
+
+class GainsightSettings(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """One Gainsight tenant and what to send to it. Immutable and checked; `repr` shows no secret."""
+
+    access_key: str
+    domain: str
+    """An origin: `https://acme.gainsightcloud.com`, nothing after the host and port."""
+    events: tuple[str, ...] = ()
+    account_id_names: tuple[str, ...] = ("accountId", "account_id")
+    account_field: str = "SfdcAccountId"
+    create_companies: bool = False
+    company_fields: Mapping[str, str] = {}
+    person_fields: Mapping[str, str] = {}
+    event_fields: Mapping[str, str] = {}
+    event_object: str | None = "Segment_Event__gc"
+    usage_object: str | None = "Segment_Usage_Daily__gc"
+    usage_grain: Literal["user", "account"] = "user"
+    triggers: tuple[Trigger, ...] = ()
+    shared_secret: str | None = None
+    tenant_id: str | None = None
+    park_days: float = 30
+    parked_then: Literal["drop", "deliver"] = "drop"
+    correction_days: float = 7
+    people_path: str = PEOPLE_PATHS[0]
+    calls_per_minute: int = 60
+    calls_per_day: int = 30_000
+    flush_seconds: float = 15
+    bulk_jobs: Mapping[str, str] = {}
+
+    def __rich_repr__(self) -> Any:
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            yield field.name, "[secret]" if field.encode_name in SECRET_SETTINGS and value is not None else value
+
+    def __repr__(self) -> str:
+        return f"GainsightSettings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+DEFAULTS: Mapping[str, Any] = {
+    field.encode_name: MISSING
+    if field.required
+    else field.default_factory()
+    if field.default is msgspec.NODEFAULT
+    else field.default
+    for field in msgspec.structs.fields(GainsightSettings)
+}
+
+
+def parse_settings(raw: Mapping[str, Any]) -> GainsightSettings:
+    """Check settings as a person wrote them. Raises InvalidSettingsError with every problem at once."""
+    reader = SettingsReader(raw)
+    found = {name: reader.take(name, read, DEFAULTS[name]) for name, read in READERS.items()}
+    if found["triggers"]:
+        for name in ("sharedSecret", "tenantId"):
+            if found[name] is None and raw.get(name) is None:
+                reader.refuse(f"{name} is required when there are triggers")
+    if found["eventObject"] is not None and found["eventObject"] == found["usageObject"]:
+        reader.refuse("eventObject and usageObject must be two different objects")
+    if problems := reader.problems():
+        raise InvalidSettingsError(problems)
+    return GainsightSettings(
+        **{field.name: found[field.encode_name] for field in msgspec.structs.fields(GainsightSettings)}
+    )
+
+
+def warnings(settings: GainsightSettings) -> list[str]:
+    """What is allowed and probably not meant, one sentence each."""
+    found = []
+    if settings.calls_per_minute > TENANT_CALLS_PER_MINUTE:
+        found.append(
+            f"callsPerMinute is {settings.calls_per_minute:,}; Gainsight allows a tenant {TENANT_CALLS_PER_MINUTE} calls "
+            "a minute, all integrations together, unless it agreed to more"
+        )
+    if settings.calls_per_day > TENANT_CALLS_PER_DAY:
+        found.append(
+            f"callsPerDay is {settings.calls_per_day:,}; Gainsight allows a tenant {TENANT_CALLS_PER_DAY:,} calls a day, "
+            "all integrations together, unless it agreed to more"
+        )
+    for name, object_name in (("eventObject", settings.event_object), ("usageObject", settings.usage_object)):
+        if object_name is not None and not object_name.endswith("__gc"):
+            found.append(f"{name} does not end in __gc, as the API names of Gainsight's custom objects do")
+    if settings.event_object is None and settings.usage_object is None and not settings.triggers:
+        found.append("eventObject and usageObject are both null, so track events are accepted and not delivered")
+    if settings.account_field in settings.company_fields.values():
+        found.append(f"companyFields maps to {settings.account_field}, which is set from the account id only")
+    if settings.shared_secret and not settings.triggers:
+        found.append("sharedSecret is used for triggers only, and there are none")
+    return found
+
+
+def access_key(value: Any) -> str:
+    """Gainsight's Access Key: a UUID in its usual form."""
+    form = f"must be {ACCESS_KEY_LENGTH} characters in the form 8-4-4-4-12"
+    if not isinstance(value, str):
+        raise WrongValueError(f"{form}; {described(value)}")
+    key = value.strip()
+    if len(key) != ACCESS_KEY_LENGTH:
+        raise WrongValueError(f"{form}; this one has {len(key)} character{'' if len(key) == 1 else 's'}")
+    if not ACCESS_KEY.fullmatch(key):
+        raise WrongValueError(f"{form}, digits and the letters a to f; this one is formed otherwise")
+    return key
+
+
+def origin(value: Any) -> str:
+    """The tenant's address as an origin: scheme, host and perhaps port."""
+    example = "for example https://acme.gainsightcloud.com"
+    written = text(value)
+    try:
+        parts = urlsplit(written if "://" in written else f"https://{written}")
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        raise WrongValueError(f"is not an address; {example}") from None
+    if parts.scheme not in ("https", "http"):
+        raise WrongValueError(f"must begin with https://; {example}")
+    if "@" in parts.netloc:
+        raise WrongValueError(f"must not hold a user name or password; {example}")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise WrongValueError(f"must end after the host, without a path; {example}")
+    if not is_host(host):
+        raise WrongValueError(f"needs the full name of the host; {example}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise WrongValueError("must begin with https://; plain http is for this machine only (localhost, 127.0.0.1)")
+    return assembled(parts, host, port)
+
+
+def is_host(host: str) -> bool:
+    """Whether this is a full host name, an IP address, or this machine."""
+    return host == "localhost" or is_ip_address(host) or HOST.fullmatch(host) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there stays on this machine."""
+    return host == "localhost" or (is_ip_address(host) and ip_address(host).is_loopback)
+
+
+def is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def assembled(parts: SplitResult, host: str, port: int | None) -> str:
+    usual_port = 443 if parts.scheme == "https" else 80
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, usual_port) else f":{port}")
+
+
+def api_name(value: Any) -> str:
+    """The API name of a Gainsight object or field."""
+    name = text(value)
+    if not API_NAME.fullmatch(name):
+        raise WrongValueError("must be an API name: letters, digits and _ after a letter")
+    return name
+
+
+def bulk_object(value: Any) -> str:
+    name = api_name(value)
+    if name.lower() in ("person", "company_person", "gsuser"):
+        raise WrongValueError("is an object that Gainsight's Bulk API does not load")
+    return name
+
+
+def event_name(value: Any) -> str:
+    """A row of the allowlist: a name, or an object whose `key` is the name, as the original integration had it."""
+    if isinstance(value, Mapping):
+        if not isinstance(value.get("key"), str) or not value["key"].strip():
+            raise WrongValueError("must have the name of a track event as its key")
+        name = value["key"]
+    else:
+        name = value
+    if not isinstance(name, str):
+        raise WrongValueError(f"must be the name of a track event; {described(value)}")
+    if not name.strip():
+        raise WrongValueError("is empty; name a track event or leave the row out")
+    return name
+
+
+def account_id_names(value: Any) -> tuple[str, ...]:
+    names = list_of(text)(value)
+    if not names:
+        raise WrongValueError("is an empty list; name at least one, or leave the setting out")
+    return names
+
+
+def trigger(value: Any) -> Trigger:
+    fields = {field.encode_name: field.name for field in msgspec.structs.fields(Trigger)}
+    if not isinstance(value, Mapping):
+        raise WrongValueError(f"must be an object with {', '.join(fields)}; {described(value)}")
+    reader = SettingsReader(value)
+    found = {name: reader.take(wire_name, text, MISSING) for wire_name, name in fields.items()}
+    if problems := reader.problems():
+        raise WrongValueError("is wrong: " + ", ".join(problems))
+    return Trigger(**found)
+
+
+READERS: Mapping[str, Any] = {
+    "accessKey": access_key,
+    "domain": origin,
+    "events": list_of(event_name),
+    "accountIdNames": account_id_names,
+    "accountField": api_name,
+    "createCompanies": boolean,
+    "companyFields": mapping_of(text, api_name),
+    "personFields": mapping_of(text, api_name),
+    "eventFields": mapping_of(text, api_name),
+    "eventObject": optional(api_name),
+    "usageObject": optional(api_name),
+    "usageGrain": one_of("user", "account"),
+    "triggers": list_of(trigger),
+    "sharedSecret": optional(text),
+    "tenantId": optional(text),
+    "parkDays": number(0, 3_650),
+    "parkedThen": one_of("drop", "deliver"),
+    "correctionDays": number(0, 3_650),
+    "peoplePath": one_of(*PEOPLE_PATHS),
+    "callsPerMinute": whole_number(1, 10_000),
+    "callsPerDay": whole_number(1, 10_000_000),
+    "flushSeconds": number(0, 3_600),
+    "bulkJobs": mapping_of(bulk_object, text),
+}

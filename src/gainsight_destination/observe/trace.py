@@ -1,0 +1,180 @@
+"""Explains one message: what came, what was decided and by which rule and evidence, and what became of it."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from gainsight_destination.destinations.contract import Delivery
+from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.events.message import Message
+from gainsight_destination.events.timestamps import iso_utc
+from gainsight_destination.records import deliveries
+from gainsight_destination.records.reader import StoreReader, messages_of
+from gainsight_destination.resolve.account_ids import doubt
+from gainsight_destination.resolve.duplicates import find
+from gainsight_destination.resolve.facts import Fact
+from gainsight_destination.resolve.identities import ANONYMOUS, GROUP_ID, USER, IdentityGraph
+from gainsight_destination.resolve.routes import Connected
+
+KINDS = {USER: "userId", ANONYMOUS: "anonymousId"}
+
+
+def trace(
+    connection: sqlite3.Connection, log: EventLog, destinations: Sequence[Connected], message_id: str
+) -> dict[str, Any] | None:
+    """The story of a message, JSON-able; None when the id is not remembered. One read transaction."""
+    offset = find(connection, message_id)
+    if offset is None:
+        return None
+    (route,) = connection.execute(
+        "SELECT decisions FROM messages JOIN routes ON routes.id = route WHERE offset = ?", (offset,)
+    ).fetchone()
+    logged = log.entry_of(offset)
+    message = None if logged is None else messages_of(logged).get(offset)
+    names = dict(connection.execute("SELECT id, name FROM destinations"))
+    sources = dict(connection.execute("SELECT id, name FROM sources"))
+    by_id = {connected.id: connected for connected in destinations}
+    return {
+        "messageId": message_id,
+        "offset": offset,
+        "message": None if message is None else _message(message, sources),
+        "destinations": {
+            names.get(int(destination_id), destination_id): (
+                {"state": "filtered", "reason": reason}
+                if reason is not None
+                else _Story(connection, log, by_id.get(int(destination_id))).tell(int(destination_id), offset, message)
+            )
+            for destination_id, reason in json.loads(route).items()
+        },
+    }
+
+
+def _message(message: Message, sources: dict[int, str]) -> dict[str, Any]:
+    told = {
+        "type": message.type,
+        "source": sources.get(message.source_id, str(message.source_id)),
+        "userId": message.user_id,
+        "anonymousId": message.anonymous_id,
+        "event": message.event,
+        "groupId": message.group_id,
+        "previousId": message.previous_id,
+        "timestamp": iso_utc(message.at_ms),
+        "receivedAt": iso_utc(message.received_at_ms),
+        "body": json.loads(message.body),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+class _Story:
+    """What one destination decided about a message."""
+
+    def __init__(self, connection: sqlite3.Connection, log: EventLog, connected: Connected | None) -> None:
+        self._connection = connection
+        self._connected = connected
+        names = (connected.destination.account_names,) if connected else ()
+        self._graph = IdentityGraph(connection, frozenset(names))
+        self._reader = StoreReader(connection, connected.id if connected else 0, log)
+
+    def tell(self, destination_id: int, offset: int, message: Message | None) -> dict[str, Any]:
+        delivery = deliveries.get(self._connection, destination_id, offset)
+        if delivery is None:
+            return {"state": "delivered", "note": "settled long ago; its details are no longer kept"}
+        told: dict[str, Any] = {"state": delivery.state}
+        if delivery.reason:
+            told["reason"] = delivery.reason
+        told["user"] = self._user(delivery)
+        told["account"] = self._account(delivery, message)
+        told["email"] = self._email(delivery)
+        told["records"] = self._records(destination_id, delivery)
+        return told
+
+    def _user(self, delivery: Delivery) -> dict[str, Any]:
+        told: dict[str, Any] = {"id": self._reader.identity(delivery.user_id)}
+        link = self._graph.link_in_force(delivery.identity_id, delivery.at_ms)
+        if delivery.user_id == delivery.identity_id or link is None:
+            (kind,) = self._connection.execute(
+                "SELECT kind FROM identities WHERE id = ?", (delivery.identity_id,)
+            ).fetchone()
+            return told | {"rule": f"the message's own {KINDS[kind]}"}
+        return told | {
+            "rule": "linked",
+            "from": self._reader.identity(delivery.identity_id),
+            **self._evidence(link, delivery),
+        }
+
+    def _account(self, delivery: Delivery, message: Message | None) -> dict[str, Any]:
+        if delivery.account_id is None:
+            return {"id": None, "rule": "no account is known for this user"}
+        account = self._reader.account(delivery.account_id)
+        told: dict[str, Any] = {"id": account}
+        doubtful = doubt(account)
+        if doubtful is not None:
+            told["warning"] = f"this may not be a Salesforce Account id: {doubtful}"
+        if delivery.said_account is not None and delivery.type == "group":
+            return told | {"rule": "the call's groupId"}
+        if delivery.said_account is not None and delivery.type == "track":
+            return told | {"rule": self._said_where(message)}
+        assert self._connected is not None
+        names = self._connected.destination.account_names
+        fact = self._graph.account_in_force(delivery.user_id, delivery.at_ms, names)
+        if fact is None:
+            return told
+        return told | {"rule": self._fact_rule(fact), **self._evidence(fact, delivery)}
+
+    def _said_where(self, message: Message | None) -> str:
+        if message is None or self._connected is None:
+            return "named by the message itself"
+        properties = json.loads(message.body)
+        for name in self._connected.destination.account_names:
+            if properties.get(name) not in (None, ""):
+                return f"properties.{name}"
+        return "context.groupId"
+
+    def _fact_rule(self, fact: Fact) -> str:
+        row = self._connection.execute(
+            "SELECT name FROM account_facts WHERE message_id = ? AND at_ms = ? AND account_id = ?",
+            (fact.message_id, fact.at_ms, fact.value),
+        ).fetchone()
+        said_by = (
+            "a group call" if row and row[0] == GROUP_ID else f"traits.{row[0]} of an identify call" if row else ""
+        )
+        return f"the user's account in force then, said by {said_by}"
+
+    def _email(self, delivery: Delivery) -> dict[str, Any]:
+        if delivery.email_id is None:
+            return {"address": None, "rule": "no e-mail is known for this user"}
+        told: dict[str, Any] = {"address": self._reader.email(delivery.email_id)}
+        if delivery.said_email is not None:
+            return told | {"rule": "traits.email of the message"}
+        fact = self._graph.email_in_force(delivery.user_id, delivery.at_ms)
+        return told if fact is None else told | {"rule": "the user's e-mail in force", **self._evidence(fact, delivery)}
+
+    @staticmethod
+    def _evidence(fact: Fact, delivery: Delivery) -> dict[str, str]:
+        later = fact.at_ms > delivery.at_ms
+        evidence = {"message": fact.message_id, "since": iso_utc(fact.at_ms)}
+        return evidence | ({"note": "said later; nothing earlier was known"} if later else {})
+
+    def _records(self, destination_id: int, delivery: Delivery) -> list[dict[str, Any]]:
+        if self._connected is None:
+            return []
+        found = []
+        for contribution in self._connected.destination.place(delivery).contributions:
+            row = self._connection.execute(
+                "SELECT id, state, reason, attempts, due_at_ms, remote_id FROM records"
+                " WHERE destination_id = ? AND object = ? AND key = ?",
+                (destination_id, contribution.object, contribution.key),
+            ).fetchone()
+            if row is None:
+                continue
+            record_id, state, reason, attempts, due_at_ms, remote_id = row
+            told = {"object": contribution.object, "state": state, "recordId": record_id}
+            if reason:
+                told["reason"] = reason
+            if remote_id:
+                told["gsid"] = remote_id
+            if state in ("dirty", "parked"):
+                told |= {"attempts": attempts, "nextAttempt": iso_utc(due_at_ms)}
+            found.append(told)
+        return found

@@ -1,0 +1,127 @@
+"""Lets go of what no longer can matter, so that disk and memory stay bounded.
+
+A settled message is forgotten once no late fact can move it and no repeat of it would be dropped; what it added to
+tallies stays in them. A message still on its way is kept however old it is: when retention takes its part of the log,
+the message itself is kept in the store.
+"""
+
+import sqlite3
+from typing import Final
+
+from gainsight_destination.destinations.contract import Delivery, RecordDestination
+from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.records import deliveries
+from gainsight_destination.records.reader import messages_of
+
+CHUNK: Final = 2_000
+OPEN_STATES: Final = ("parked", "pending", "dead")
+
+
+def forget_messages(connection: sqlite3.Connection, received_before_ms: int) -> int:
+    """Forget ids seen before a time, oldest first, at most a chunk; how many. Part of the caller's transaction."""
+    old = connection.execute("SELECT offset, received_at_ms FROM messages ORDER BY offset LIMIT ?", (CHUNK,)).fetchall()
+    last = max((offset for offset, received_at_ms in old if received_at_ms < received_before_ms), default=None)
+    if last is None:
+        return 0
+    return connection.execute(
+        "DELETE FROM messages WHERE offset <= ? AND received_at_ms < ?", (last, received_before_ms)
+    ).rowcount
+
+
+def settle(
+    connection: sqlite3.Connection,
+    destination_id: int,
+    destination: RecordDestination,
+    now_ms: int,
+    after_offset: int = -1,
+) -> int | None:
+    """Forget settled deliveries that no late fact can move any more, in one chunk after an offset.
+
+    The offset to go on after, or None at the end. Part of the caller's transaction.
+    """
+    windows = destination.windows
+    oldest_movable_ms = now_ms - max(windows.correction_ms, windows.park_ms)
+    chunk = deliveries.page(connection, destination_id, after_offset, CHUNK)
+    settled = [
+        delivery
+        for delivery in chunk
+        if delivery.received_at_ms < oldest_movable_ms and delivery.state not in OPEN_STATES
+    ]
+    for delivery in settled:
+        _freeze(connection, destination_id, destination, delivery)
+    connection.executemany(
+        "DELETE FROM deliveries WHERE destination_id = ? AND offset = ?",
+        [(destination_id, delivery.offset) for delivery in settled],
+    )
+    if len(chunk) < CHUNK or chunk[-1].received_at_ms >= oldest_movable_ms:
+        return None
+    return chunk[-1].offset
+
+
+def _freeze(
+    connection: sqlite3.Connection, destination_id: int, destination: RecordDestination, delivery: Delivery
+) -> None:
+    of_one_message = {spec.name for spec in destination.objects if spec.per_message}
+    for contribution in destination.place(delivery).contributions:
+        key = (destination_id, contribution.object, contribution.key)
+        if contribution.object in of_one_message:
+            connection.execute(
+                "DELETE FROM records WHERE destination_id = ? AND object = ? AND key = ? AND state = 'clean'", key
+            )
+        elif contribution.tally_user is not None:
+            connection.execute(
+                "UPDATE tallies SET frozen_first_at_ms = min(coalesce(frozen_first_at_ms, ?1), ?1),"
+                " frozen_last_at_ms = max(coalesce(frozen_last_at_ms, ?1), ?1)"
+                " WHERE user_id = ?2 AND record_id ="
+                " (SELECT id FROM records WHERE destination_id = ?3 AND object = ?4 AND key = ?5)",
+                (delivery.at_ms, contribution.tally_user, *key),
+            )
+
+
+def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
+    """Copy messages still on their way out of the part of the log before an offset; how many were copied."""
+    offsets = connection.execute(
+        "SELECT DISTINCT offset FROM deliveries WHERE offset < ? AND type = 'track'"
+        f" AND state IN ({','.join('?' * len(OPEN_STATES))})"
+        " AND offset NOT IN (SELECT offset FROM kept_messages) ORDER BY offset",
+        (until_offset, *OPEN_STATES),
+    ).fetchall()
+    bodies: list[tuple[int, bytes]] = []
+    entry_messages: dict[int, bytes] = {}
+    for (offset,) in offsets:
+        if offset not in entry_messages:
+            logged = log.entry_of(offset)
+            if logged is None:
+                continue
+            entry_messages = {o: message.body for o, message in messages_of(logged).items()}
+        if offset in entry_messages:
+            bodies.append((offset, entry_messages[offset]))
+    connection.executemany("INSERT OR IGNORE INTO kept_messages (offset, body) VALUES (?,?)", bodies)
+    return len(bodies)
+
+
+def drop_kept_messages(connection: sqlite3.Connection) -> None:
+    """Kept copies of messages that have arrived are not needed any more."""
+    connection.execute(
+        "DELETE FROM kept_messages WHERE offset NOT IN"
+        f" (SELECT offset FROM deliveries WHERE state IN ({','.join('?' * len(OPEN_STATES))}))",
+        OPEN_STATES,
+    )
+
+
+def part_to_remove(log: EventLog, read_until: int, older_than_ms: int, max_bytes: int) -> int:
+    """The offset before which retention may remove entries: by age, and by size as if entries were of one size."""
+    start, end = log.start(), log.end()
+    until = start
+    low, high = start, min(end, read_until)
+    while low < high:  # the first entry young enough to stay, by bisection: entries are in order of receipt
+        middle = (low + high) // 2
+        logged = log.entry_of(middle)
+        if logged is not None and logged.entry.received_at_ms < older_than_ms:
+            low = until = min(logged.end, high)
+        else:
+            high = middle
+    size = log.size_bytes()
+    if size > max_bytes and end > start:
+        until = max(until, start + round((end - start) * (size - max_bytes) / size))
+    return min(until, read_until)

@@ -22,7 +22,8 @@ class WrongValueError(Exception):
 class SettingsReader:
     """Takes settings by name, in any order. `problems()` comes last: it also knows what nobody asked for."""
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
+    def __init__(self, raw: Mapping[str, Any], *, kind: str = "setting") -> None:
+        self._kind = kind
         self._raw = raw
         self._asked: set[str] = set()
         self._problems: list[str] = []
@@ -47,7 +48,7 @@ class SettingsReader:
     def problems(self) -> list[str]:
         """Everything wrong so far, and each setting that nobody took."""
         unknown = [str(name) for name in self._raw if name not in self._asked]
-        return self._problems + [unknown_name("setting", name, self._asked) for name in unknown]
+        return self._problems + [unknown_name(self._kind, name, self._asked) for name in unknown]
 
 
 def unknown_name(kind: str, name: str, known: set[str]) -> str:

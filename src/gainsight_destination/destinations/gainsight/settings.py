@@ -118,16 +118,15 @@ def parse_settings(raw: Mapping[str, Any]) -> GainsightSettings:
 def warnings(settings: GainsightSettings) -> list[str]:
     """What is allowed and probably not meant, one sentence each."""
     found = []
-    if settings.calls_per_minute > TENANT_CALLS_PER_MINUTE:
-        found.append(
-            f"callsPerMinute is {settings.calls_per_minute:,}; Gainsight allows a tenant {TENANT_CALLS_PER_MINUTE} calls "
-            "a minute, all integrations together, unless it agreed to more"
-        )
-    if settings.calls_per_day > TENANT_CALLS_PER_DAY:
-        found.append(
-            f"callsPerDay is {settings.calls_per_day:,}; Gainsight allows a tenant {TENANT_CALLS_PER_DAY:,} calls a day, "
-            "all integrations together, unless it agreed to more"
-        )
+    for name, calls, allowed, window in (
+        ("callsPerMinute", settings.calls_per_minute, TENANT_CALLS_PER_MINUTE, "minute"),
+        ("callsPerDay", settings.calls_per_day, TENANT_CALLS_PER_DAY, "day"),
+    ):
+        if calls > allowed:
+            found.append(
+                f"{name} is {calls:,}; Gainsight allows a tenant {allowed:,} calls a {window}, all integrations "
+                "together, unless it agreed to more"
+            )
     for name, object_name in (("eventObject", settings.event_object), ("usageObject", settings.usage_object)):
         if object_name is not None and not object_name.endswith("__gc"):
             found.append(f"{name} does not end in __gc, as the API names of Gainsight's custom objects do")
@@ -240,7 +239,7 @@ def trigger(value: Any) -> Trigger:
     fields = {field.encode_name: field.name for field in msgspec.structs.fields(Trigger)}
     if not isinstance(value, Mapping):
         raise WrongValueError(f"must be an object with {', '.join(fields)}; {described(value)}")
-    reader = SettingsReader(value)
+    reader = SettingsReader(value, kind="name")
     found = {name: reader.take(wire_name, text, MISSING) for wire_name, name in fields.items()}
     if problems := reader.problems():
         raise WrongValueError("is wrong: " + ", ".join(problems))

@@ -1,0 +1,30 @@
+"""Fixtures that several test files share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.pipeline import Pipeline
+
+
+@pytest.fixture
+def make_pipeline(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
+    """Pipelines in directories of their own, closed at the end."""
+    made: list[Pipeline] = []
+
+    def make(**settings: Any) -> Pipeline:
+        directory = tmp_path / f"pipeline-{len(made)}"
+        directory.mkdir()
+        made.append(Pipeline(directory, **settings))
+        return made[-1]
+
+    yield make
+    for pipeline in made:
+        pipeline.close()
+
+
+@pytest.fixture
+def pipeline(make_pipeline: Callable[..., Pipeline]) -> Pipeline:
+    return make_pipeline()

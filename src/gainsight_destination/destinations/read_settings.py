@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 MISSING: Any = object()
 """The default of a setting that must be given."""
@@ -28,7 +29,7 @@ class SettingsReader:
         self._asked: set[str] = set()
         self._problems: list[str] = []
 
-    def take(self, name: str, read: Callable[[Any], T], default: T) -> T:
+    def take(self, name: str, read: Callable[[Any], T], default: D) -> T | D:
         """The setting as `read` understands it; the default when it is absent, or wrong, which becomes a problem."""
         self._asked.add(name)
         if name not in self._raw:

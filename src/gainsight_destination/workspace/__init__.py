@@ -1,0 +1,1 @@
+"""The configuration: sources, destinations, connections. Changed only through `service`; the engine reads snapshots."""

@@ -11,7 +11,7 @@ class Source:
 
     id: int
     name: str
-    write_key: str
+    write_key: str = field(repr=False)
     enabled: bool = True
 
 

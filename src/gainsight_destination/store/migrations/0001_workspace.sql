@@ -18,7 +18,8 @@ CREATE TABLE destinations (
     name     TEXT NOT NULL UNIQUE,
     type     TEXT NOT NULL,
     enabled  INTEGER NOT NULL DEFAULT 1,
-    settings TEXT NOT NULL          -- JSON; secret values are encrypted strings
+    settings TEXT NOT NULL,         -- JSON object, without the secret settings
+    secrets  TEXT NOT NULL DEFAULT '{}'     -- JSON {secret setting: encrypted}
 );
 
 CREATE TABLE connections (

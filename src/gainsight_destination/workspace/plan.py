@@ -1,0 +1,248 @@
+"""Compares the configuration that is with the one that is wanted: the changes, and everything wrong with them.
+
+Sources and destinations are matched by name. One that is no longer wanted is disabled and disconnected and never
+deleted, since books, records and history belong to it. The sentences carry no secret: they go into the audit.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+from gainsight_destination.destinations.catalog import CatalogEntry, entry_of
+from gainsight_destination.errors import InvalidSettingsError, UserError
+from gainsight_destination.workspace import stored
+from gainsight_destination.workspace.model import Destination, Workspace
+from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.spec import DestinationSpec, SourceSpec, WorkspaceSpec
+
+UNREADABLE: Any = object()
+"""Stands for a stored secret that the present key does not open."""
+
+MAX_SHOWN_LENGTH = 60
+MAKE_WRITE_KEY = "make one with: openssl rand -hex 16"
+ABSENT: Any = object()
+
+Write = Callable[[sqlite3.Connection, Secrets], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference in words, and how to make it so."""
+
+    sentence: str
+    write: Write = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What applying would do, in order."""
+
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return tuple(change.sentence for change in self.changes)
+
+
+def make_plan(present: Workspace, wanted: WorkspaceSpec, catalog: Mapping[str, CatalogEntry]) -> Plan:
+    """The way from one to the other. Raises InvalidSettingsError with every problem of the wanted configuration.
+
+    Secrets of `present` may be UNREADABLE; then they have to be given again.
+    """
+    comparison = _Comparison(present, wanted, catalog)
+    comparison.refuse_contradictions()
+    changes = [*comparison.sources(), *comparison.destinations()]
+    if problems := [*wanted.problems, *comparison.problems]:
+        raise InvalidSettingsError(problems)
+    return Plan(tuple(changes), tuple(comparison.warnings))
+
+
+class _Comparison:
+    def __init__(self, present: Workspace, wanted: WorkspaceSpec, catalog: Mapping[str, CatalogEntry]) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self._present = present
+        self._wanted = wanted
+        self._catalog = catalog
+        self._source_names = {source.id: source.name for source in present.sources}
+
+    def refuse_contradictions(self) -> None:
+        """Names and write keys that are there twice, and connections to nothing."""
+        for kind, specs in (("source", self._wanted.sources), ("destination", self._wanted.destinations)):
+            first: dict[str, str] = {}
+            for spec in specs:
+                if spec.name in first:
+                    self._refuse(spec, f"there is a {kind} {quoted(spec.name)} already, {first[spec.name]}")
+                first.setdefault(spec.name, spec.place)
+        owners = self._kept_write_keys()
+        for source in self._wanted.sources:
+            owner = owners.setdefault(source.write_key, source.name) if source.write_key else source.name
+            if owner != source.name:
+                self._refuse(source, f"its write key is the one of source {quoted(owner)}; every source needs its own")
+        names = [source.name for source in self._wanted.sources]
+        for destination in self._wanted.destinations:
+            for name in destination.sources:
+                if name not in names:
+                    close = get_close_matches(name, names, n=1)
+                    hint = f"did you mean {quoted(close[0])}?" if close else "add it to the sources"
+                    self._refuse(destination, f"there is no source {quoted(name)} to connect; {hint}")
+
+    def _kept_write_keys(self) -> dict[str, str]:
+        """Write keys of stored sources that stay what they are."""
+        wanted = {spec.name: spec for spec in self._wanted.sources}
+        return {
+            source.write_key: source.name
+            for source in self._present.sources
+            if source.name not in wanted or wanted[source.name].write_key is None
+        }
+
+    def _refuse(self, spec: SourceSpec | DestinationSpec, problem: str) -> None:
+        self.problems.append(f"{spec.place}: {problem}" if spec.place else f"{quoted(spec.name)}: {problem}")
+
+    # -- sources
+
+    def sources(self) -> Iterator[Change]:
+        present = {source.name: source for source in self._present.sources}
+        wanted = {spec.name: spec for spec in self._wanted.sources}
+        new_keys = {
+            name: spec.write_key
+            for name, spec in wanted.items()
+            if name in present and spec.write_key not in (None, present[name].write_key)
+        }
+        if new_keys:  # before anything is added: a new source may get the write key that another gives up
+            names = ", ".join(quoted(name) for name in new_keys)
+            yield change(f"change the write key of source {names}", stored.set_write_keys, new_keys)
+        for name, spec in wanted.items():
+            if name not in present:
+                if spec.write_key is None:
+                    self._refuse(spec, f"the new source {quoted(name)} needs a writeKey; {MAKE_WRITE_KEY}")
+                sentence = f"add source {quoted(name)}{'' if spec.enabled else ', disabled'}"
+                yield change(sentence, stored.add_source, name, spec.write_key, spec.enabled)
+            elif spec.enabled != present[name].enabled:
+                yield change(enabling("source", name, spec.enabled), stored.enable_source, name, spec.enabled)
+        for name, source in present.items():
+            if name not in wanted and source.enabled:
+                yield change(dropping("source", name), stored.enable_source, name, False)
+
+    # -- destinations
+
+    def destinations(self) -> Iterator[Change]:
+        present = {destination.name: destination for destination in self._present.destinations}
+        for spec in self._wanted.destinations:
+            yield from self._destination(spec, present.pop(spec.name, None))
+        for name, destination in present.items():
+            yield from self._connections(name, destination, ())
+            if destination.enabled:
+                yield change(dropping("destination", name), stored.enable_destination, name, False)
+
+    def _destination(self, spec: DestinationSpec, present: Destination | None) -> Iterator[Change]:
+        try:
+            entry = entry_of(spec.type, self._catalog)
+        except UserError as error:
+            self._refuse(spec, str(error))
+            return
+        if present is None:
+            disabled = "" if spec.enabled else ", disabled"
+            sentence = f"add destination {quoted(spec.name)} of type {spec.type}{disabled}"
+            yield change(sentence, stored.add_destination, spec.name, spec.type, spec.enabled)
+        elif present.type != spec.type:
+            self._refuse(spec, f"its type is {present.type}, which cannot change; add a destination with another name")
+            return
+        yield from self._settings(spec, entry, {} if present is None else present.settings)
+        if present is not None and spec.enabled != present.enabled:
+            sentence = enabling("destination", spec.name, spec.enabled)
+            yield change(sentence, stored.enable_destination, spec.name, spec.enabled)
+        yield from self._connections(spec.name, present, spec.sources)
+        if not spec.sources and spec.enabled:
+            self.warnings.append(f"destination {quoted(spec.name)} is connected to no source and receives nothing")
+
+    def _settings(self, spec: DestinationSpec, entry: CatalogEntry, present: Mapping[str, Any]) -> Iterator[Change]:
+        kept = {name: value for name, value in present.items() if name in entry.secret_settings}
+        settings = kept | dict(spec.settings)
+        unreadable = [name for name, value in settings.items() if value is UNREADABLE]
+        for name in unreadable:
+            self._refuse(
+                spec, f"the stored {name} does not open with the present key; give it again, or restore the key"
+            )
+        if unreadable or not spec.complete:
+            return
+        try:
+            checked = entry.parse_settings(settings)
+        except InvalidSettingsError as error:
+            for problem in error.problems:
+                self._refuse(spec, problem)
+            return
+        self.warnings.extend(f"destination {quoted(spec.name)}: {warning}" for warning in entry.warnings(checked))
+        sentences = list(differences(present, settings, entry.secret_settings))
+        write = partial(write_settings, name=spec.name, settings=settings, secret_settings=entry.secret_settings)
+        for number, sentence in enumerate(sentences):
+            yield Change(f"destination {quoted(spec.name)}: {sentence}", nothing if number else write)
+
+    def _connections(self, name: str, present: Destination | None, wanted: tuple[str, ...]) -> Iterator[Change]:
+        connected = sorted(self._source_names[id_] for id_ in present.source_ids) if present else []
+        for source in connected:
+            if source not in wanted:
+                sentence = f"disconnect source {quoted(source)} from destination {quoted(name)}"
+                yield change(sentence, stored.disconnect_source, source, name)
+        for source in wanted:
+            if source not in connected:
+                sentence = f"connect source {quoted(source)} to destination {quoted(name)}"
+                yield change(sentence, stored.connect_source, source, name)
+
+
+def change(sentence: str, write: Callable[..., None], *arguments: Any) -> Change:
+    return Change(sentence, lambda connection, _secrets: write(connection, *arguments))
+
+
+def write_settings(
+    connection: sqlite3.Connection,
+    secrets: Secrets,
+    *,
+    name: str,
+    settings: Mapping[str, Any],
+    secret_settings: frozenset[str],
+) -> None:
+    stored.set_settings(connection, secrets, name, settings, secret_settings)
+
+
+def nothing(_connection: sqlite3.Connection, _secrets: Secrets) -> None:
+    """The write of a sentence that tells more about the change before it."""
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], secret: frozenset[str]) -> Iterator[str]:
+    """One sentence per setting that is not what it was; values are shown unless they are secret."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name, ABSENT), after.get(name, ABSENT)
+        if old is not ABSENT and new is not ABSENT and old == new and type(old) is type(new):
+            continue
+        verb = "set" if old is ABSENT else "remove" if new is ABSENT else "change"
+        if name in secret:
+            yield f"{verb} {name}"
+        elif verb == "set":
+            yield f"set {name} to {shown(new)}"
+        elif verb == "remove":
+            yield f"remove {name}, which was {shown(old)}"
+        else:
+            yield f"change {name} from {shown(old)} to {shown(new)}"
+
+
+def shown(value: Any) -> str:
+    written = json.dumps(value, ensure_ascii=False)
+    return written if len(written) <= MAX_SHOWN_LENGTH else f"{written[:MAX_SHOWN_LENGTH]}..."
+
+
+def quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def enabling(kind: str, name: str, enabled: bool) -> str:
+    return f"{'enable' if enabled else 'disable'} {kind} {quoted(name)}"
+
+
+def dropping(kind: str, name: str) -> str:
+    return f"disable {kind} {quoted(name)}, which is not wanted any more (kept with its history, not deleted)"

@@ -1,0 +1,133 @@
+"""The one layer that changes the configuration: validates, writes in one transaction, versions and audits.
+
+A running `serve` looks at the version twice a second, so what is committed here takes effect by itself.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.destinations.catalog import CATALOG, CatalogEntry
+from gainsight_destination.errors import UserError
+from gainsight_destination.store.database import connect, transaction
+from gainsight_destination.store.migrate import migrate
+from gainsight_destination.workspace.file import read_spec
+from gainsight_destination.workspace.model import Workspace
+from gainsight_destination.workspace.plan import UNREADABLE, Plan, make_plan
+from gainsight_destination.workspace.secrets import SecretKeyError, Secrets
+from gainsight_destination.workspace.spec import WorkspaceSpec
+from gainsight_destination.workspace.stored import read_workspace, record_change
+
+MIGRATIONS = "gainsight_destination.store.migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """What was changed, in sentences; nothing when the configuration was as wanted already."""
+
+    version: int
+    changes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def load(connection: sqlite3.Connection, secrets: Secrets) -> Workspace:
+    """The stored configuration with its secrets, all of one version. Raises SecretKeyError (a StoppedError)."""
+    if connection.in_transaction:
+        return read_workspace(connection, secrets.decrypt)
+    connection.execute("BEGIN")
+    try:
+        return read_workspace(connection, secrets.decrypt)
+    finally:
+        connection.execute("COMMIT")
+
+
+def plan(
+    connection: sqlite3.Connection,
+    secrets: Secrets,
+    wanted: WorkspaceSpec,
+    *,
+    catalog: Mapping[str, CatalogEntry] = CATALOG,
+) -> Plan:
+    """What `apply` would change. Raises InvalidSettingsError with every problem; changes nothing."""
+
+    def decrypt(destination: str, setting: str, stored: str) -> Any:
+        try:
+            return secrets.decrypt(destination, setting, stored)
+        except SecretKeyError:
+            return UNREADABLE
+
+    return make_plan(read_workspace(connection, decrypt), wanted, catalog)
+
+
+def apply(
+    connection: sqlite3.Connection,
+    secrets: Secrets,
+    wanted: WorkspaceSpec,
+    *,
+    clock: Clock,
+    actor: str,
+    catalog: Mapping[str, CatalogEntry] = CATALOG,
+) -> ApplyResult:
+    """Make the configuration equal to the wanted one, wholly or not at all.
+
+    `actor` is who did it, for the audit. Raises InvalidSettingsError with every problem.
+    """
+    with transaction(connection):
+        (version,) = connection.execute("SELECT version FROM workspace").fetchone()
+        planned = plan(connection, secrets, wanted, catalog=catalog)
+        for change in planned.changes:
+            change.write(connection, secrets)
+        if planned.changes:
+            version += 1
+            record_change(
+                connection, version=version, changed_at_ms=clock.now_ms(), actor=actor, changes=planned.sentences
+            )
+    return ApplyResult(version, planned.sentences, planned.warnings)
+
+
+def apply_file(data_dir: Path, file: Path, *, clock: Clock, actor: str, environ: Mapping[str, str]) -> ApplyResult:
+    """Apply a workspace file to a data directory, which is made if it is not there. Raises UserError."""
+    return apply_content(data_dir, read_content(file), clock=clock, actor=actor, environ=environ)
+
+
+def apply_content(data_dir: Path, content: str, *, clock: Clock, actor: str, environ: Mapping[str, str]) -> ApplyResult:
+    """Apply the text of a workspace file."""
+    wanted = read_spec(content, environ=environ)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with closing(connect(data_dir / "state.db")) as connection:
+        migrate(connection, MIGRATIONS)
+        return apply(connection, Secrets.of(data_dir, environ), wanted, clock=clock, actor=actor)
+
+
+def check_content(data_dir: Path, content: str, *, environ: Mapping[str, str]) -> Plan:
+    """What applying this text would change. Writes nothing, not even a data directory that is not there."""
+    wanted = read_spec(content, environ=environ)
+    with closing(open_to_look(data_dir)) as connection:
+        return plan(connection, Secrets.of(data_dir, environ), wanted)
+
+
+def open_to_look(data_dir: Path) -> sqlite3.Connection:
+    """The stored configuration to read only; an empty one when nothing is stored yet."""
+    state = data_dir / "state.db"
+    if state.exists():
+        connection = connect(state, read_only=True)
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'workspace'").fetchone():
+            return connection
+        connection.close()
+    connection = connect(Path(":memory:"))
+    migrate(connection, MIGRATIONS)
+    return connection
+
+
+def read_content(file: Path) -> str:
+    """The text of a workspace file. Raises UserError."""
+    try:
+        return file.read_text("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"the workspace file {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"the workspace file {file} is not UTF-8 text") from None

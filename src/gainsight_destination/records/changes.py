@@ -230,6 +230,23 @@ class RecordChanges:
     def _rewrite(self, delivery: Delivery, records: list[int], parked: set[int]) -> None:
         now = deliveries.get(self._connection, self._destination_id, delivery.offset)
         assert now is not None
+        if delivery.state:  # filtered or parked: it waits for no record any more
+            self._connection.executemany(
+                "DELETE FROM touches WHERE record_id = ? AND offset = ?",
+                [(record_id, delivery.offset) for record_id in records],
+            )
+            delivery.open_records = delivery.parked_records = delivery.dead_records = 0
+        else:
+            self._wait_for(delivery, now, records, parked)
+        self._books.move(
+            self._destination_id,
+            delivery.source_id,
+            (now.state, now.reason),
+            (delivery.state, delivery.reason),
+        )
+        deliveries.update(self._connection, self._destination_id, delivery)
+
+    def _wait_for(self, delivery: Delivery, now: Delivery, records: list[int], parked: set[int]) -> None:
         waiting = {
             record_id
             for (record_id,) in self._connection.execute(
@@ -241,16 +258,8 @@ class RecordChanges:
         delivery.open_records = now.open_records + len(fresh)
         delivery.parked_records = now.parked_records + sum(record_id in parked for record_id in fresh)
         delivery.dead_records = now.dead_records
-        if not delivery.state:
-            delivery.state, delivery.reason = deliveries.state_of_records(delivery)
+        delivery.state, delivery.reason = deliveries.state_of_records(delivery)
         self._touches.extend((record_id, delivery.offset, self._revision) for record_id in records)
-        self._books.move(
-            self._destination_id,
-            delivery.source_id,
-            (now.state, now.reason),
-            (delivery.state, delivery.reason),
-        )
-        deliveries.update(self._connection, self._destination_id, delivery)
 
     def _write_drop(self, delivery: Delivery, records: list[int]) -> None:
         self._connection.executemany(

@@ -15,6 +15,7 @@ from gainsight_destination.destinations.catalog import CATALOG, CatalogEntry
 from gainsight_destination.errors import UserError
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
+from gainsight_destination.workspace.export import export_document
 from gainsight_destination.workspace.file import read_spec
 from gainsight_destination.workspace.model import Workspace
 from gainsight_destination.workspace.plan import UNREADABLE, Plan, make_plan
@@ -110,12 +111,19 @@ def check_content(data_dir: Path, content: str, *, environ: Mapping[str, str]) -
         return plan(connection, Secrets.of(data_dir, environ), wanted)
 
 
+def export(data_dir: Path) -> dict[str, Any]:
+    """The configuration in the shape of a workspace file, with references in place of write keys and secrets."""
+    with closing(open_to_look(data_dir)) as connection:
+        return export_document(connection)
+
+
 def open_to_look(data_dir: Path) -> sqlite3.Connection:
     """The stored configuration to read only; an empty one when nothing is stored yet."""
     state = data_dir / "state.db"
     if state.exists():
         connection = connect(state, read_only=True)
         if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'workspace'").fetchone():
+            connection.execute("BEGIN")
             return connection
         connection.close()
     connection = connect(Path(":memory:"))

@@ -20,6 +20,7 @@ from gainsight_destination.destinations.contract import (
     Reference,
     Rejected,
     Submitted,
+    Unneeded,
 )
 from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
@@ -54,6 +55,8 @@ def apply(
             _delivered(connection, books, record, outcome, now_ms)
             references.set_missing(connection, destination_id, record_id, outcome.missing)
             reached[Reference(record.object, record.name)] = outcome.remote_id or ""
+        elif isinstance(outcome, Unneeded):
+            _close(connection, books, record, now_ms)
         elif isinstance(outcome, Rejected):
             _unpark(connection, books, record_id)
             dead_letters.bury(connection, books, record_id, record.name, outcome, now_ms)
@@ -68,12 +71,21 @@ def apply(
 
 
 def _delivered(connection: sqlite3.Connection, books: Books, record: Sent, outcome: Delivered, now_ms: int) -> None:
+    connection.execute(
+        "UPDATE records SET presence = 'present', remote_id = coalesce(?, remote_id), delivered_digest = ?"
+        " WHERE id = ?",
+        (outcome.remote_id, outcome.digest, record.record_id),
+    )
+    _close(connection, books, record, now_ms)
+
+
+def _close(connection: sqlite3.Connection, books: Books, record: Sent, now_ms: int) -> None:
+    """The record is clean, unless something came meanwhile; who waited for this version waits no longer."""
     _unpark(connection, books, record.record_id)
     connection.execute(
-        "UPDATE records SET state = iif(version = ?1, 'clean', 'dirty'), reason = '', presence = 'present',"
-        " remote_id = coalesce(?2, remote_id), delivered_digest = ?3, attempts = 0, batch_limit = NULL,"
-        " dirty_since_ms = ?4, due_at_ms = ?4 WHERE id = ?5",
-        (record.version, outcome.remote_id, outcome.digest, now_ms, record.record_id),
+        "UPDATE records SET state = iif(version = ?1, 'clean', 'dirty'), reason = '', attempts = 0,"
+        " batch_limit = NULL, dirty_since_ms = ?2, due_at_ms = ?2 WHERE id = ?3",
+        (record.version, now_ms, record.record_id),
     )
     shift_waiting(connection, books, record.record_id, up_to_version=record.version, opened=-1)
     connection.execute("DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version))

@@ -44,6 +44,7 @@ from gainsight_destination.destinations.contract import (
     Rejected,
     ThrottledError,
     TransientError,
+    Unneeded,
 )
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.records.reader import StoreReader
@@ -185,7 +186,9 @@ class DeliveryWorker:
                 }
                 await self._write(drafts, found)
             else:
-                await self._write(drafts, await self._destination.deliver(drafts, self._calls))
+                drafts = await self._without_unneeded(drafts)
+                if drafts:
+                    await self._write(drafts, await self._destination.deliver(drafts, self._calls))
             self._failures = 0
         except BatchRejectedError as error:
             await self._write(drafts, self._rejected(drafts, error))
@@ -203,6 +206,12 @@ class DeliveryWorker:
         else:
             if batch.object.name in paused:
                 await self._resume(batch.object.name)
+
+    async def _without_unneeded(self, drafts: Sequence[Draft]) -> list[Draft]:
+        unneeded = [draft for draft in drafts if not draft.wanted and draft.record.presence == "absent"]
+        if unneeded:
+            await self._write(unneeded, {draft.record.id: Unneeded() for draft in unneeded})
+        return [draft for draft in drafts if draft not in unneeded]
 
     async def _settle_presence(self, batch: Batch, presence: Presence) -> None:
         """An insert certainly did not happen: its records are not uncertain after all."""

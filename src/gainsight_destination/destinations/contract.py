@@ -107,6 +107,8 @@ class Draft:
     name: str
     fields: Mapping[str, Any]
     references: tuple[Reference, ...] = ()
+    wanted: bool = True
+    """False when no message says anything of this record any more, so that it need not be created."""
     notices: tuple[tuple[str, str], ...] = ()
 
 
@@ -182,7 +184,12 @@ class Deferred:
     """Go in batches of at most this many from now on, until delivered."""
 
 
-Outcome = Delivered | Rejected | Parked | Submitted | Deferred
+@dataclass(frozen=True, slots=True)
+class Unneeded:
+    """No message wants the record any more, and the other side does not hold it."""
+
+
+Outcome = Delivered | Unneeded | Rejected | Parked | Submitted | Deferred
 
 
 # -- errors of a call, by what the engine does next

@@ -5,6 +5,7 @@ encodes their case, so that it survives systems which ignore case. Any other tex
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 ACCOUNT_PREFIX: Final = "001"
@@ -24,6 +25,7 @@ def salesforce_suffix(id15: str) -> str:
     return suffix
 
 
+@lru_cache(maxsize=65_536)
 def normalise_account_id(text: str) -> str:
     """The account id as it is stored and compared: trimmed; a 15-character Salesforce Account id becomes 18."""
     trimmed = text.strip()
@@ -39,6 +41,7 @@ def spellings(account_id: str) -> tuple[str, ...]:
     return (account_id,)
 
 
+@lru_cache(maxsize=65_536)
 def doubt(account_id: str) -> str | None:
     """Why a normalised account id may not be a Salesforce Account id, in words; None when it looks right."""
     if _is_account_18(account_id):

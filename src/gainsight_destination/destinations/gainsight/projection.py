@@ -6,6 +6,7 @@ that can wins. A trait sent as null clears its field, except Email and Name.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -128,6 +129,7 @@ class Projection:
             name=account,
             fields=mapped.fields,
             references=(Reference(COMPANY, account),),
+            wanted=bool(said),
             notices=mapped.notices + unmapped,
         )
 
@@ -157,6 +159,7 @@ class Projection:
             name=email,
             fields=fields,
             references=tuple(Reference(COMPANY, account) for account, _ in links),
+            wanted=bool(said),
             notices=mapped.notices + unmapped_traits(said, self._known_person, schema.object_name),
         )
 
@@ -179,7 +182,8 @@ class Projection:
             fields |= {"Properties__gc": json.dumps(properties, ensure_ascii=False, separators=(",", ":"))}
             fields |= mapped.fields
             notices = mapped.notices
-        return self._row(reader, record, schema, fields, delivery.email_id, notices)
+        draft = self._row(reader, record, schema, fields, delivery.email_id, notices)
+        return replace(draft, wanted=delivery.state not in ("filtered", "parked"))
 
     def usage(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
         key = UsageKey.parse(record.key)
@@ -201,7 +205,7 @@ class Projection:
             fields["User_Id__gc"] = user
             assert key.user_id is not None
             email_id = reader.email_of_user(key.user_id, last_at_ms) if count else None
-        return self._row(reader, record, schema, fields, email_id, ())
+        return replace(self._row(reader, record, schema, fields, email_id, ()), wanted=count > 0)
 
     def _row(
         self,
@@ -235,7 +239,7 @@ class Projection:
             fitted[PERSON_EMAIL] = reader.email(email_id)
             references.append(Reference(PERSON, reader.email(email_id)))
         name = str(fields.get("Message_Id__gc") or fields.get("Usage_Key__gc"))
-        return Draft(record, name, fitted, tuple(references), tuple(sorted(found)))
+        return Draft(record, name, fitted, tuple(references), notices=tuple(sorted(found)))
 
 
 def usage_digest(account: str | None, user: str | None, event: str, day: str) -> str:

@@ -1,0 +1,71 @@
+"""The command `check`: is the tenant ready for what will be sent?"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gainsight_destination.cli.options import DataOption, DestinationOption, JsonOption
+
+
+def check(data: DataOption = Path("data"), destination: DestinationOption = None, as_json: JsonOption = False) -> None:
+    """Test the connection to Gainsight and list the objects and fields an admin has to create there.
+
+    Makes one call per object, counted in the quota. Exit code 1 when something has to be done first.
+    """
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.cli.data_directory import open_data
+    from gainsight_destination.destinations.gainsight.settings import parse_settings
+
+    with open_data(data) as opened:
+        chosen = opened.destination(destination)
+    settings = parse_settings(chosen.settings)
+    report = asyncio.run(_check(data, chosen.id, chosen.name, settings))
+    if as_json:
+        print_json(
+            {
+                "destination": chosen.name,
+                "domain": settings.domain,
+                "ok": report.ok,
+                "connected": report.connected,
+                "objects": report.objects,
+                "findings": [finding._asdict() for finding in report.findings],
+            }
+        )
+    else:
+        where = f"{chosen.name} at {settings.domain}"
+        console.print(f"{where}: {'connected' if report.connected else 'NOT connected'}", highlight=False, markup=False)
+        for finding in report.findings:
+            subject = f"{finding.object}: " if finding.object else ""
+            console.print(f"  {finding.severity}: {subject}{finding.what_to_do}", highlight=False, markup=False)
+        if report.ok:
+            console.print(f"  ready: {', '.join(report.objects)}", highlight=False, markup=False)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+async def _check(data: Path, destination_id: int, name: str, settings: Any) -> Any:
+    from gainsight_destination.clock import SystemClock
+    from gainsight_destination.deliver.calls import EngineCalls
+    from gainsight_destination.destinations.contract import QuotaSpentError
+    from gainsight_destination.destinations.gainsight.check import check_tenant
+    from gainsight_destination.destinations.gainsight.destination import GainsightDestination
+    from gainsight_destination.errors import UnavailableError
+    from gainsight_destination.store.database import Database
+
+    database = Database(data / "state.db")
+    clock = SystemClock()
+    calls = EngineCalls(database, clock, destination_id, name, GainsightDestination(settings))
+    try:
+        while True:
+            try:
+                return await check_tenant(settings, calls)
+            except QuotaSpentError as error:
+                wait_seconds = (error.retry_at_ms - clock.now_ms()) / 1000
+                if wait_seconds > 90:
+                    raise UnavailableError("our share of today's calls is used up; try again tomorrow (UTC)") from error
+                await clock.sleep(max(0.05, wait_seconds))
+    finally:
+        await calls.close()
+        database.close()

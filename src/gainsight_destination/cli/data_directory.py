@@ -1,0 +1,68 @@
+"""Opens the data directory for commands that read it, with or without a running server."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gainsight_destination.destinations.registry import build
+from gainsight_destination.errors import UserError
+from gainsight_destination.eventlog.sqlite import SqliteEventLog
+from gainsight_destination.resolve.routes import Connected
+from gainsight_destination.store.database import connect
+from gainsight_destination.workspace.model import Destination
+from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.service import load
+
+
+@dataclass(frozen=True, slots=True)
+class OpenData:
+    """One read snapshot of the state, and the event log."""
+
+    directory: Path
+    state: sqlite3.Connection
+    log: SqliteEventLog
+
+    def destinations(self) -> tuple[Destination, ...]:
+        """The configured destinations, secrets included."""
+        return load(self.state, Secrets.of(self.directory)).destinations
+
+    def destination(self, name: str | None) -> Destination:
+        """The destination of this name, or the only one there is. Raises UserError."""
+        found = self.destinations()
+        names = ", ".join(destination.name for destination in found) or "none is configured"
+        if name is None:
+            if len(found) == 1:
+                return found[0]
+            raise UserError(f"say which destination with --destination NAME (there are: {names})")
+        for destination in found:
+            if destination.name == name:
+                return destination
+        raise UserError(f"there is no destination {name!r} (there are: {names})")
+
+    def connected(self) -> list[Connected]:
+        """The enabled destinations as the resolver sees them."""
+        return [
+            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings)) for d in self.destinations() if d.enabled
+        ]
+
+
+def state_path(directory: Path) -> Path:
+    """The state file. Raises UserError when there is none."""
+    path = directory / "state.db"
+    if not path.exists():
+        raise UserError(
+            f"there is no data in {directory}; start `gainsight-destination serve` there once, "
+            "or name another directory with --data"
+        )
+    return path
+
+
+@contextmanager
+def open_data(directory: Path) -> Iterator[OpenData]:
+    """Open for reading; everything read is of one instant. Raises UserError when there is nothing to read."""
+    with closing(connect(state_path(directory), read_only=True)) as state:
+        with closing(SqliteEventLog(directory / "log.db", read_only=True)) as log:
+            state.execute("BEGIN")
+            yield OpenData(directory, state, log)

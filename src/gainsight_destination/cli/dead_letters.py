@@ -1,0 +1,142 @@
+"""The commands `dead-letters list|show|retry|discard`: records that Gainsight refused."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gainsight_destination.cli.options import DataOption, DestinationOption, JsonOption
+
+app = typer.Typer(no_args_is_help=True, help="Look at, retry or discard records that a destination refused.")
+
+LetterArgument = Annotated[int, typer.Argument(metavar="ID", help="The dead letter's number, from `list`.")]
+
+
+@app.command("list")
+def list_(
+    data: DataOption = Path("data"),
+    destination: DestinationOption = None,
+    limit: Annotated[int, typer.Option(min=1, envvar="GAINSIGHT_DESTINATION_LIMIT", help="At most this many.")] = 100,
+    settled: Annotated[
+        bool, typer.Option("--all", envvar="GAINSIGHT_DESTINATION_ALL", help="Also those retried or discarded.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, newest first."""
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.cli.data_directory import open_data
+    from gainsight_destination.records import dead_letters
+
+    with open_data(data) as opened:
+        chosen = opened.destination(destination).id if destination is not None else None
+        letters = dead_letters.select(
+            opened.state, destination_id=chosen, state=None if settled else dead_letters.OPEN, limit=limit
+        )
+    if as_json:
+        print_json([_brief(letter) for letter in letters])
+        return
+    if not letters:
+        console.print("There are no dead letters.")
+    for letter in letters:
+        console.print(
+            f"{letter['id']:>6}  {letter['object']:<8} {letter['record_key']}  {letter['code']}: {letter['message']}"
+            f"  [{letter['state']}]",
+            highlight=False,
+            markup=False,
+        )
+
+
+@app.command()
+def show(letter_id: LetterArgument, data: DataOption = Path("data"), as_json: JsonOption = False) -> None:
+    """Show a dead letter: the record, the request that was refused, the answer, and the attempts."""
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.cli.data_directory import open_data
+    from gainsight_destination.records import dead_letters
+
+    with open_data(data) as opened:
+        letter = _whole(dead_letters.get(opened.state, letter_id))
+    if as_json:
+        print_json(letter)
+        return
+    for name, value in letter.items():
+        shown = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+        console.print(f"{name}: {shown}", highlight=False, markup=False)
+
+
+@app.command()
+def retry(
+    letter_id: LetterArgument,
+    like: Annotated[
+        bool,
+        typer.Option("--like", envvar="GAINSIGHT_DESTINATION_LIKE", help="And all with the same object and code."),
+    ] = False,
+    data: DataOption = Path("data"),
+    as_json: JsonOption = False,
+) -> None:
+    """Try a refused record again, for example after a field was added in Gainsight."""
+    from gainsight_destination.records import dead_letters
+
+    _settle(letter_id, like, data, as_json, dead_letters.revive, "to be tried again")
+
+
+@app.command()
+def discard(
+    letter_id: LetterArgument,
+    like: Annotated[
+        bool,
+        typer.Option("--like", envvar="GAINSIGHT_DESTINATION_LIKE", help="And all with the same object and code."),
+    ] = False,
+    data: DataOption = Path("data"),
+    as_json: JsonOption = False,
+) -> None:
+    """Give a refused record up. It is tried again only when a new message changes it."""
+    from gainsight_destination.records import dead_letters
+
+    _settle(letter_id, like, data, as_json, dead_letters.discard, "discarded")
+
+
+def _settle(letter_id: int, like: bool, data: Path, as_json: bool, settle: Any, what: str) -> None:
+    from contextlib import closing
+
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.cli.data_directory import state_path
+    from gainsight_destination.clock import SystemClock
+    from gainsight_destination.errors import UserError
+    from gainsight_destination.records import dead_letters
+    from gainsight_destination.records.books import Books
+    from gainsight_destination.store.database import connect, transaction
+
+    def chosen(connection: sqlite3.Connection) -> Sequence[int]:
+        letter = dead_letters.get(connection, letter_id)
+        if letter["state"] != dead_letters.OPEN:
+            raise UserError(f"dead letter {letter_id} is already {letter['state']}")
+        return dead_letters.like(connection, letter) if like else [letter["record_id"]]
+
+    with closing(connect(state_path(data))) as connection, transaction(connection):
+        books = Books()
+        record_ids = chosen(connection)
+        for record_id in record_ids:
+            settle(connection, books, record_id, SystemClock().now_ms())
+        books.flush(connection)
+    if as_json:
+        print_json({"settled": len(record_ids), "state": what})
+    else:
+        console.print(f"{len(record_ids)} {'record' if len(record_ids) == 1 else 'records'} {what}.")
+
+
+def _brief(letter: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in letter.items() if name not in ("request", "answer")}
+
+
+def _whole(letter: dict[str, Any]) -> dict[str, Any]:
+    return {**letter, "request": _json(letter["request"]), "answer": _json(letter["answer"])}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:  # longer than what is kept of it
+        return text

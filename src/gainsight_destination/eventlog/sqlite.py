@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from gainsight_destination.errors import UnavailableError, UserError
+from gainsight_destination.eventlog.checkpoint import Checkpointer
 from gainsight_destination.eventlog.contract import Entry, EntryKind, LoggedEntry
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
@@ -22,6 +23,15 @@ PAGE_BYTES = 16_384
 REMOVE_ENTRIES = 64
 """Entries removed per transaction by `retain`: few, so that an append waits milliseconds at most."""
 
+COMMIT_BYTES = 3 * PAGE_BYTES
+"""What a commit writes besides its bodies, roughly: the pages it only touches."""
+
+END = "SELECT coalesce(sum(messages), 0) FROM received"
+KEPT_BYTES = "SELECT coalesce(sum(body_bytes), 0) - (SELECT body_bytes FROM removed) FROM received"
+ADD_RECEIVED = (
+    "INSERT INTO received VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+    "SET messages = messages + excluded.messages, body_bytes = body_bytes + excluded.body_bytes"
+)
 COLUMNS = '"offset", source_id, kind, received_at_ms, count, body'
 
 
@@ -43,24 +53,24 @@ class SqliteEventLog:
                 raise UserError(f"there is no event log at {path}; start `gainsight-destination serve` once to make it")
         else:
             self._writer = open_writer(path)
+            self._checkpointer = Checkpointer(path, self._write_lock)
         self._reader = connect(path, read_only=True)
 
     def append(self, entries: Sequence[Entry]) -> int:
         with self._write_lock, self._transaction() as connection:
-            (offset,) = connection.execute("SELECT end_offset FROM log").fetchone()
-            first = int(offset)
-            rows, received, body_bytes = [], dict[int, int](), 0
+            first = offset = int(connection.execute(END).fetchone()[0])
+            rows, received = [], dict[int, tuple[int, int]]()
             for entry in entries:
-                rows.append((offset, entry.source_id, int(entry.kind), entry.received_at_ms, entry.count, entry.body))
+                size = len(entry.body)
+                rows.append((offset, entry.source_id, entry.kind, entry.received_at_ms, entry.count, entry.body))
+                messages, body_bytes = received.get(entry.source_id, (0, 0))
+                received[entry.source_id] = (messages + entry.count, body_bytes + size)
                 offset += entry.count
-                body_bytes += len(entry.body)
-                received[entry.source_id] = received.get(entry.source_id, 0) + entry.count
             connection.executemany(f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
-            connection.executemany(
-                "INSERT INTO received VALUES (?, ?) ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
-                received.items(),
-            )
-            connection.execute("UPDATE log SET end_offset = ?, body_bytes = body_bytes + ?", (offset, body_bytes))
+            connection.executemany(ADD_RECEIVED, [(source_id, *sums) for source_id, sums in received.items()])
+            if not entries:
+                connection.execute("UPDATE removed SET body_bytes = body_bytes")
+            self._checkpointer.wrote(sum(sums[1] for sums in received.values()) + COMMIT_BYTES)
         return first
 
     def read(self, offset: int, *, max_messages: int) -> list[LoggedEntry]:
@@ -84,10 +94,10 @@ class SqliteEventLog:
         return entry if entry and offset < entry.end else None
 
     def end(self) -> int:
-        return self._number("SELECT end_offset FROM log")
+        return self._number(END)
 
     def start(self) -> int:
-        return self._number('SELECT coalesce((SELECT min("offset") FROM entries), end_offset) FROM log')
+        return self._number(f'SELECT coalesce((SELECT min("offset") FROM entries), ({END}))')
 
     def received(self) -> Mapping[int, int]:
         with self._read_lock:
@@ -104,6 +114,8 @@ class SqliteEventLog:
         return removed
 
     def close(self) -> None:
+        if self._writer is not None:
+            self._checkpointer.close()
         with self._write_lock, self._read_lock:
             self._reader.close()
             if self._writer is not None:
@@ -113,12 +125,13 @@ class SqliteEventLog:
         """Remove up to REMOVE_ENTRIES entries in one transaction; return how many messages they held."""
         messages, freed_bytes, last = 0, 0, -1
         with self._write_lock, self._transaction() as connection:
+            (kept_bytes,) = connection.execute(KEPT_BYTES).fetchone()
             oldest = connection.execute(
-                'SELECT "offset", count, received_at_ms, length(body), body_bytes FROM entries, log '
+                'SELECT "offset", count, received_at_ms, length(body) FROM entries '
                 'WHERE "offset" < ? ORDER BY "offset" LIMIT ?',
                 (keep_from_offset, REMOVE_ENTRIES),
             ).fetchall()
-            for offset, count, received_at_ms, length, kept_bytes in oldest:
+            for offset, count, received_at_ms, length in oldest:
                 needed = offset + count > keep_from_offset
                 welcome = received_at_ms >= older_than_ms and kept_bytes - freed_bytes <= max_bytes
                 if needed or welcome:
@@ -126,7 +139,7 @@ class SqliteEventLog:
                 messages, freed_bytes, last = messages + count, freed_bytes + length, offset
             if messages:
                 connection.execute('DELETE FROM entries WHERE "offset" <= ?', (last,))
-                connection.execute("UPDATE log SET body_bytes = body_bytes - ?", (freed_bytes,))
+                connection.execute("UPDATE removed SET body_bytes = body_bytes + ?", (freed_bytes,))
         return messages
 
     @contextmanager
@@ -151,6 +164,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
     connection = connect(path)
     migrate(connection, MIGRATIONS)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # see checkpoint.py
     return connection
 
 

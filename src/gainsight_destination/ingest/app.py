@@ -119,5 +119,9 @@ def entry_of(source: Source | None, route: Route, read: ReadBody, received_at_ms
 
 async def give(answer: Answer, origin: bytes | None, send: Send) -> None:
     headers = [*answer.headers, *answers.cors_headers(origin)] if origin else answer.headers
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    try:
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+    except RuntimeError as error:
+        # uvloop's error for a sender that closed its connection while its messages were being stored.
+        logger.debug("sender went away before its answer", reason=str(error))

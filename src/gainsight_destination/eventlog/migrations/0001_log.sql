@@ -1,5 +1,5 @@
 -- The event log: one row per accepted request, keyed by the offset of its first message.
--- Times are Unix milliseconds.
+-- Times are Unix milliseconds. An append touches the right edge of `entries` and one page of `received`, no more.
 
 CREATE TABLE entries (
     "offset"       INTEGER PRIMARY KEY,                       -- of the first message
@@ -10,14 +10,14 @@ CREATE TABLE entries (
     body           BLOB NOT NULL                              -- JSON as it came, after gunzip
 );
 
-CREATE TABLE received (                                       -- messages ever appended; sums up to log.end_offset
-    source_id INTEGER PRIMARY KEY,
-    messages  INTEGER NOT NULL
+CREATE TABLE received (                                       -- ever appended; the sum of messages is the log's end
+    source_id  INTEGER PRIMARY KEY,
+    messages   INTEGER NOT NULL,
+    body_bytes INTEGER NOT NULL
 );
 
-CREATE TABLE log (
+CREATE TABLE removed (                                        -- ever removed by retention
     singleton  INTEGER PRIMARY KEY CHECK (singleton = 1),
-    end_offset INTEGER NOT NULL,                              -- the offset that the next message gets
-    body_bytes INTEGER NOT NULL                               -- of the bodies kept
+    body_bytes INTEGER NOT NULL
 );
-INSERT INTO log VALUES (1, 0, 0);
+INSERT INTO removed VALUES (1, 0);

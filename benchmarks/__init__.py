@@ -1,0 +1,1 @@
+"""Measurements of the product on this machine: `python -m benchmarks`."""

@@ -140,6 +140,7 @@ class SqliteEventLog:
             if messages:
                 connection.execute('DELETE FROM entries WHERE "offset" <= ?', (last,))
                 connection.execute("UPDATE removed SET body_bytes = body_bytes + ?", (freed_bytes,))
+                self._checkpointer.wrote(freed_bytes + COMMIT_BYTES)
         return messages
 
     @contextmanager

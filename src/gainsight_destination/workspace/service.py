@@ -17,7 +17,7 @@ from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.export import export_document
 from gainsight_destination.workspace.file import read_spec
-from gainsight_destination.workspace.model import Workspace
+from gainsight_destination.workspace.model import Source, Workspace
 from gainsight_destination.workspace.plan import UNREADABLE, Plan, make_plan
 from gainsight_destination.workspace.secrets import SecretKeyError, Secrets
 from gainsight_destination.workspace.spec import WorkspaceSpec
@@ -115,6 +115,12 @@ def export(data_dir: Path) -> dict[str, Any]:
     """The configuration in the shape of a workspace file, with references in place of write keys and secrets."""
     with closing(open_to_look(data_dir)) as connection:
         return export_document(connection)
+
+
+def sources(data_dir: Path) -> tuple[Source, ...]:
+    """The sources of a data directory; none when nothing is stored yet. Needs no key."""
+    with closing(open_to_look(data_dir)) as connection:
+        return read_workspace(connection, lambda _destination, _setting, _stored: None).sources
 
 
 def open_to_look(data_dir: Path) -> sqlite3.Connection:

@@ -10,7 +10,6 @@ from gainsight_destination.deliver import outcomes
 from gainsight_destination.deliver.outcomes import Sent
 from gainsight_destination.destinations.contract import Delivered, Draft, Outcome, Record
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
-from gainsight_destination.destinations.gainsight.placement import EVENT, USAGE
 from gainsight_destination.destinations.gainsight.schema import Field, Schema
 from gainsight_destination.destinations.gainsight.settings import parse_settings
 from gainsight_destination.eventlog.contract import Entry, EntryKind
@@ -108,19 +107,8 @@ class Pipeline:
         return [draft for record in self.records(states) for draft in self.destination.project(reader, [record])]
 
     def held(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """What Gainsight should hold, by object and name; rows emptied by a correction are left out."""
-        return {
-            (draft.record.object, draft.name): dict(draft.fields)
-            for draft in self.drafts()
-            if draft.fields.get("Event_Count__gc") != 0
-            and not (draft.record.object not in (EVENT, USAGE) and self._says_nothing(draft))
-        }
-
-    def _says_nothing(self, draft: Draft) -> bool:
-        (count,) = self.connection.execute(
-            "SELECT count(*) FROM statements WHERE record_id = ?", (draft.record.id,)
-        ).fetchone()
-        return count == 0
+        """What Gainsight should hold, by object and name."""
+        return {(draft.record.object, draft.name): dict(draft.fields) for draft in self.drafts() if draft.wanted}
 
     def settle(self, found: Mapping[int, Outcome] | None = None) -> None:
         """Write outcomes for the dirty records: by default all are delivered."""

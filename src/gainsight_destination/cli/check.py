@@ -21,6 +21,7 @@ def check(data: DataOption = Path("data"), destination: DestinationOption = None
     with open_data(data) as opened:
         chosen = opened.destination(destination)
     settings = parse_settings(chosen.settings)
+    quiet_logs()
     report = asyncio.run(_check(data, chosen.id, chosen.name, settings))
     if as_json:
         print_json(
@@ -43,6 +44,15 @@ def check(data: DataOption = Path("data"), destination: DestinationOption = None
             console.print(f"  ready: {', '.join(report.objects)}", highlight=False, markup=False)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def quiet_logs() -> None:
+    """A command's own output says what happened; only warnings of the parts it uses are shown beside it."""
+    import logging
+
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
 async def _check(data: Path, destination_id: int, name: str, settings: Any) -> Any:

@@ -1,5 +1,6 @@
 """The command `trace`: the story of one message."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +46,7 @@ def in_words(story: dict[str, Any]) -> list[str]:
     if message is None:
         lines.append("  the log no longer holds it")
     else:
-        lines += [f"  {name}: {value}" for name, value in message.items()]
+        lines += [f"  {name}: {_text(value)}" for name, value in message.items()]
     for name, told in story["destinations"].items():
         lines += [
             "",
@@ -62,6 +63,10 @@ def in_words(story: dict[str, Any]) -> list[str]:
     if not story["destinations"]:
         lines.append("  its source is connected to no destination")
     return lines
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _decision(part: str, key: str, told: dict[str, Any]) -> list[str]:

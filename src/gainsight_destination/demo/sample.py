@@ -115,7 +115,7 @@ class _Maker:
         self._last_day = moment.date().isoformat()
         return message_id
 
-    def _event(self, account: str, user_id: str, days_ago: int, **who: str) -> None:
+    def _event(self, account: str, owner: str, days_ago: int, **who: str) -> None:
         """A track call: wanted or not, spelled as somebody spelled it."""
         if self._chance.random() < 0.3:
             self._call("track", days_ago, **who, event=self._chance.choice(OTHER_EVENTS))
@@ -125,8 +125,8 @@ class _Maker:
         event = self._chance.choice(SPELLINGS.get(wanted, (wanted,)))
         properties = {"rows": self._chance.randrange(5_000), "plan": self._chance.choice(("gold", "silver"))}
         message_id = self._call("track", days_ago, **who, event=event, properties=properties)
-        self._expected.events[message_id] = (account, user_id, event)
-        self._expected.usage[account, user_id, event, self._last_day] += 1
+        self._expected.events[message_id] = (account, owner, event)
+        self._expected.usage[account, owner, event, self._last_day] += 1
 
     # -- stories
 

@@ -46,7 +46,9 @@ def read_answer(call: Call, answer: Answer) -> Any:
         raise MisconfiguredError(f"Gainsight does not know {call.path} ({message})", call, answer)
     if answer.status >= 500 or answer.status == 408 or code == SERVER_FAULT:
         raise TransientError(f"Gainsight is in trouble (HTTP {answer.status}: {message})", call, answer)
-    if not isinstance(answer.body, dict):
+    if answer.status == 413:
+        raise BatchRejectedError("the request is too large", call, answer, "HTTP_413", {})
+    if not isinstance(answer.body, dict):  # whoever answered, it was not Gainsight: refuse no record because of it
         raise TransientError(f"Gainsight's answer is not the JSON it should be (HTTP {answer.status})", call, answer)
     if answer.status >= 400 or body.get("result") is not True:
         raise BatchRejectedError(message, call, answer, code or f"HTTP_{answer.status}", culprits(call, body))

@@ -6,7 +6,7 @@ deleted, since books, records and history belong to it. The sentences carry no s
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -23,6 +23,7 @@ UNREADABLE: Any = object()
 """Stands for a stored secret that the present key does not open."""
 
 MAX_SHOWN_LENGTH = 60
+SECRET_LENGTH = 16
 MAKE_WRITE_KEY = "make one with: openssl rand -hex 16"
 ABSENT: Any = object()
 
@@ -115,8 +116,10 @@ class _Comparison:
             if name in present and spec.write_key not in (None, present[name].write_key)
         }
         if new_keys:  # before anything is added: a new source may get the write key that another gives up
-            names = ", ".join(quoted(name) for name in new_keys)
-            yield change(f"change the write key of source {names}", stored.set_write_keys, new_keys)
+            yield from together(
+                [f"change the write key of source {quoted(name)}" for name in new_keys],
+                lambda connection, _secrets: stored.set_write_keys(connection, new_keys),
+            )
         for name, spec in wanted.items():
             if name not in present:
                 if spec.write_key is None:
@@ -171,6 +174,11 @@ class _Comparison:
             )
         if unreadable or not spec.complete:
             return
+        for name in sorted(settings.keys() - entry.secret_settings):
+            if any(secret in json.dumps(settings[name], default=str) for secret in self._secrets(entry, settings)):
+                self._refuse(
+                    spec, f"{name} contains a secret or a write key, and would be shown to people; take it out"
+                )
         try:
             checked = entry.parse_settings(settings)
         except InvalidSettingsError as error:
@@ -178,10 +186,17 @@ class _Comparison:
                 self._refuse(spec, problem)
             return
         self.warnings.extend(f"destination {quoted(spec.name)}: {warning}" for warning in entry.warnings(checked))
-        sentences = list(differences(present, settings, entry.secret_settings))
+        sentences = differences(present, settings, entry.secret_settings)
         write = partial(write_settings, name=spec.name, settings=settings, secret_settings=entry.secret_settings)
-        for number, sentence in enumerate(sentences):
-            yield Change(f"destination {quoted(spec.name)}: {sentence}", nothing if number else write)
+        yield from together([f"destination {quoted(spec.name)}: {sentence}" for sentence in sentences], write)
+
+    def _secrets(self, entry: CatalogEntry, settings: Mapping[str, Any]) -> list[str]:
+        """Everything that must not stand in a setting that is shown; what is short may be there by chance."""
+        values = [settings.get(name) for name in entry.secret_settings]
+        values += [source.write_key for source in self._present.sources]
+        values += [source.write_key for source in self._wanted.sources]
+        texts = (value.strip() for value in values if isinstance(value, str))
+        return [text for text in texts if len(text) >= SECRET_LENGTH]
 
     def _connections(self, name: str, present: Destination | None, wanted: tuple[str, ...]) -> Iterator[Change]:
         connected = sorted(self._source_names[id_] for id_ in present.source_ids) if present else []
@@ -199,6 +214,12 @@ def change(sentence: str, write: Callable[..., None], *arguments: Any) -> Change
     return Change(sentence, lambda connection, _secrets: write(connection, *arguments))
 
 
+def together(sentences: Sequence[str], write: Write) -> Iterator[Change]:
+    """Several sentences about one write."""
+    for number, sentence in enumerate(sentences):
+        yield Change(sentence, nothing if number else write)
+
+
 def write_settings(
     connection: sqlite3.Connection,
     secrets: Secrets,
@@ -214,21 +235,23 @@ def nothing(_connection: sqlite3.Connection, _secrets: Secrets) -> None:
     """The write of a sentence that tells more about the change before it."""
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any], secret: frozenset[str]) -> Iterator[str]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], secret: frozenset[str]) -> list[str]:
     """One sentence per setting that is not what it was; values are shown unless they are secret."""
+    sentences = []
     for name in sorted({*before, *after}):
         old, new = before.get(name, ABSENT), after.get(name, ABSENT)
         if old is not ABSENT and new is not ABSENT and old == new and type(old) is type(new):
             continue
         verb = "set" if old is ABSENT else "remove" if new is ABSENT else "change"
         if name in secret:
-            yield f"{verb} {name}"
+            sentences.append(f"{verb} {name}")
         elif verb == "set":
-            yield f"set {name} to {shown(new)}"
+            sentences.append(f"set {name} to {shown(new)}")
         elif verb == "remove":
-            yield f"remove {name}, which was {shown(old)}"
+            sentences.append(f"remove {name}, which was {shown(old)}")
         else:
-            yield f"change {name} from {shown(old)} to {shown(new)}"
+            sentences.append(f"change {name} from {shown(old)} to {shown(new)}")
+    return sentences
 
 
 def shown(value: Any) -> str:

@@ -6,7 +6,7 @@ A running `serve` looks at the version twice a second, so what is committed here
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.export import export_document
 from gainsight_destination.workspace.file import read_spec
-from gainsight_destination.workspace.model import Source, Workspace
+from gainsight_destination.workspace.model import Destination, Source, Workspace
 from gainsight_destination.workspace.plan import UNREADABLE, Plan, make_plan
 from gainsight_destination.workspace.secrets import SecretKeyError, Secrets
 from gainsight_destination.workspace.spec import WorkspaceSpec
@@ -36,14 +36,40 @@ class ApplyResult:
 
 
 def load(connection: sqlite3.Connection, secrets: Secrets) -> Workspace:
-    """The stored configuration with its secrets, all of one version. Raises SecretKeyError (a StoppedError)."""
+    """The stored configuration with its secrets, all of one version.
+
+    Raises SecretKeyError (a StoppedError) when the key does not open a secret of an enabled destination; those of a
+    disabled one are left out then.
+    """
     if connection.in_transaction:
-        return read_workspace(connection, secrets.decrypt)
+        return read_opened(connection, secrets)
     connection.execute("BEGIN")
     try:
-        return read_workspace(connection, secrets.decrypt)
+        return read_opened(connection, secrets)
     finally:
         connection.execute("COMMIT")
+
+
+def read_opened(connection: sqlite3.Connection, secrets: Secrets) -> Workspace:
+    failures: dict[str, SecretKeyError] = {}
+
+    def decrypt(destination: str, setting: str, stored: str) -> Any:
+        try:
+            return secrets.decrypt(destination, setting, stored)
+        except SecretKeyError as error:
+            failures[destination] = error
+            return UNREADABLE
+
+    workspace = read_workspace(connection, decrypt)
+    for destination in workspace.destinations:
+        if destination.enabled and destination.name in failures:
+            raise failures[destination.name]
+    return replace(workspace, destinations=tuple(map(without_unreadable, workspace.destinations)))
+
+
+def without_unreadable(destination: Destination) -> Destination:
+    readable = {name: value for name, value in destination.settings.items() if value is not UNREADABLE}
+    return replace(destination, settings=readable)
 
 
 def plan(

@@ -1,0 +1,97 @@
+"""The public port on a real socket, with a real log and real sources, in the event loop of the test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.eventlog.contract import Entry, EventLog
+from gainsight_destination.eventlog.group_commit import GroupCommit
+from gainsight_destination.eventlog.sqlite import SqliteEventLog
+from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.server import IngestServer, listen
+from gainsight_destination.ingest.sources import StoredSources
+from gainsight_destination.runtime.options import address_of
+from gainsight_destination.runtime.testing import write_sources
+from gainsight_destination.workspace.model import Source
+
+NOW_MS = 1_795_432_718_572
+WEBSITE = Source(1, "website", "website-key")
+DISABLED = Source(2, "retired", "retired-key", enabled=False)
+
+
+class StoppedClock:
+    """Time stands still until the test moves it; whoever sleeps, sleeps on."""
+
+    def __init__(self) -> None:
+        self.ms = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+@dataclass
+class Ingest:
+    """A running public port."""
+
+    port: int
+    log: EventLog
+    commits: GroupCommit
+    sources: StoredSources
+    server: IngestServer
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def entries(self) -> list[Entry]:
+        """Everything in the log."""
+        return [logged.entry for logged in self.log.read(self.log.start(), max_messages=1_000_000)]
+
+    async def exchange(self, *pieces: bytes) -> bytes:
+        """Send bytes on one connection, half-close it, and read until the server closes it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+
+@asynccontextmanager
+async def running_ingest(
+    folder: Path,
+    *,
+    sources: Sequence[Source] = (WEBSITE, DISABLED),
+    clock: Clock | None = None,
+    log: EventLog | None = None,
+    unwell: Callable[[], Sequence[str]] = tuple,
+    max_queued_bytes: int = 64_000_000,
+) -> AsyncIterator[Ingest]:
+    """Serve on a free port until the end of the block."""
+    clock = clock or StoppedClock()
+    write_sources(folder / "state.db", sources)
+    log = log or SqliteEventLog(folder / "log.db")
+    commits = GroupCommit(log, clock=clock, max_queued_bytes=max_queued_bytes)
+    stored = StoredSources(folder / "state.db", clock=clock)
+    stored.refresh()
+    app = IngestApp(log=commits, sources=stored, clock=clock, unwell=unwell)
+    listener = listen("127.0.0.1", 0)
+    opened = asyncio.Event()
+    server = IngestServer(app, listener, clock=clock, opened=opened.set)
+    port = address_of(listener).port
+    serving = asyncio.create_task(server.run_until_stopped())
+    await opened.wait()
+    try:
+        yield Ingest(port, log, commits, stored, server)
+    finally:
+        server.stop()
+        await serving
+        await commits.close()
+        log.close()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.pipeline import Pipeline
+from tests.support.system import System
 
 
 @pytest.fixture
@@ -28,3 +29,19 @@ def make_pipeline(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
 @pytest.fixture
 def pipeline(make_pipeline: Callable[..., Pipeline]) -> Pipeline:
     return make_pipeline()
+
+
+@pytest.fixture
+def make_system(tmp_path: Path) -> Iterator[Callable[..., System]]:
+    """Running systems, stopped at the end."""
+    made: list[System] = []
+
+    def make(**settings: Any) -> System:
+        directory = tmp_path / f"system-{len(made)}"
+        directory.mkdir()
+        made.append(System(directory, **settings))
+        return made[-1].start()
+
+    yield make
+    for system in made:
+        system.stop()

@@ -1,0 +1,173 @@
+"""The whole product as people run it: real processes, the real SDK, the sandbox as Gainsight."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import segment.analytics as segment
+import yaml
+
+from tests.support.pipeline import ACCESS_KEY
+
+PROGRAM = [sys.executable, "-m", "gainsight_destination"]
+WRITE_KEY = "test-write-key"
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(done: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    """Poll a real process until something is so."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = done()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.05)
+
+
+def healthy(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+class System:
+    """A sandbox and a server with one source and one destination, in one directory."""
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.ports = {name: free_port() for name in ("sandbox", "ingest", "console")}
+        self.sandbox_url = f"http://127.0.0.1:{self.ports['sandbox']}"
+        self.ingest_url = f"http://127.0.0.1:{self.ports['ingest']}"
+        self.console_url = f"http://127.0.0.1:{self.ports['console']}"
+        self.settings = {"accessKey": ACCESS_KEY, "domain": self.sandbox_url, "flushSeconds": 1, **settings}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    # -- processes
+
+    def start(self) -> "System":
+        self.start_sandbox()
+        self.start_serve()
+        return self
+
+    def start_sandbox(self) -> None:
+        listen = f"127.0.0.1:{self.ports['sandbox']}"
+        self._start("sandbox", "sandbox", "--listen", listen, "--data", str(self.directory / "sandbox"))
+        wait_until(lambda: healthy(f"{self.sandbox_url}/_sandbox/quota"), "the sandbox")
+
+    def start_serve(self) -> None:
+        self.write_workspace()
+        self._start(
+            "serve",
+            "serve",
+            *("--data", str(self.data), "--workspace", str(self.directory / "workspace.yaml")),
+            *("--ingest", f"127.0.0.1:{self.ports['ingest']}", "--console", f"127.0.0.1:{self.ports['console']}"),
+        )
+        wait_until(lambda: healthy(f"{self.console_url}/health"), "the server")
+
+    def _start(self, name: str, *arguments: str) -> None:
+        with (self.directory / f"{name}.txt").open("ab") as output:
+            self._running[name] = subprocess.Popen([*PROGRAM, *arguments], stdout=output, stderr=output)
+
+    def write_workspace(self) -> None:
+        workspace = {
+            "sources": [{"name": "website", "writeKey": WRITE_KEY}],
+            "destinations": [
+                {"name": "gainsight", "type": "gainsight", "sources": ["website"], "settings": self.settings}
+            ],
+        }
+        (self.directory / "workspace.yaml").write_text(yaml.safe_dump(workspace))
+
+    def kill_serve(self) -> None:
+        """End the server as a crash would: both processes, at once."""
+        process = self._running.pop("serve")
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        process.kill()
+        for child in children:
+            try:
+                os.kill(int(child), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait()
+
+    def stop(self) -> None:
+        for process in self._running.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._running.values():
+            process.wait(30)
+        self._running.clear()
+
+    # -- the SDK
+
+    def sdk(self, write_key: str = WRITE_KEY) -> segment.Client:
+        return segment.Client(write_key, host=self.ingest_url, upload_interval=0.05, on_error=self._sdk_error)
+
+    @staticmethod
+    def _sdk_error(error: Exception, batch: object) -> None:
+        raise AssertionError(f"the SDK could not send: {error}")
+
+    def send(self, *calls: tuple[str, Mapping[str, Any]]) -> None:
+        """Make SDK calls, in order, and wait until all are acknowledged."""
+        client = self.sdk()
+        for method, arguments in calls:
+            getattr(client, method)(**arguments)
+        client.flush()
+        client.shutdown()
+
+    # -- looking
+
+    def cli(self, *arguments: str, code: int = 0) -> str:
+        ran = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=60)
+        assert ran.returncode == code, (ran.returncode, ran.stdout, ran.stderr)
+        return ran.stdout
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.cli("status", "--data", str(self.data), "--json"))
+        assert document["destinations"]["gainsight"]["balanced"]
+        return document
+
+    def books(self) -> dict[str, Any]:
+        books: dict[str, Any] = self.status()["destinations"]["gainsight"]
+        return books
+
+    def settled(self, received: int, seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until so many messages came and none is pending; the books then."""
+
+        def look() -> dict[str, Any] | None:
+            books = self.books()
+            dirty = sum(states.get("dirty", 0) for states in books["records"].values())
+            return books if books["received"] == received and not books["pending"] and not dirty else None
+
+        try:
+            found: dict[str, Any] = wait_until(look, f"{received} messages to be settled", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {json.dumps(self.books(), indent=1)}") from None
+        return found
+
+    def rows(self, object_name: str) -> list[dict[str, Any]]:
+        """What Gainsight holds."""
+        answer = httpx.get(f"{self.sandbox_url}/_sandbox/state", params={"object": object_name}, trust_env=False)
+        rows: list[dict[str, Any]] = answer.json()["objects"][object_name]
+        return rows
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        answer = httpx.request(method, f"{self.sandbox_url}/_sandbox/{path}", json=body, trust_env=False)
+        answer.raise_for_status()
+        return answer.json()

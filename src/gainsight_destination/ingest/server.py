@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -15,6 +16,7 @@ from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.observe import metrics
 
 WATCH_SECONDS = 1.0
+UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
 class IngestProtocol(HttpToolsProtocol):
@@ -25,19 +27,44 @@ class IngestProtocol(HttpToolsProtocol):
     head: object = object()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self.decline_upgrade(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Malformed request")
         if self.in_head and not self.transport.is_closing():
             self.head_bytes += len(data)
             if self.head_bytes > limits.HEAD_BYTES:
                 self.send_400_response("Malformed request: the headers are too large")
+
+    def decline_upgrade(self, rest: bytes) -> None:
+        """Take the request as if it had not offered another protocol, as HTTP allows and some HTTP/2 clients expect.
+
+        The parser drops the body of such a request, so the head is parsed once more without the offer.
+        """
+        if self.parser.get_method() == b"CONNECT":
+            self.send_400_response("Malformed request")
+            return
+        version = self.parser.get_http_version().encode("ascii")
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name not in UPGRADE_HEADERS]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.in_head, self.head, self.head_bytes = True, self.scope, 0
 
     def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self.in_head = False
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+            self.in_head = False
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         answer = answers.failure(400, "invalid_request", msg)

@@ -129,6 +129,13 @@ def test_omitted_secret_and_write_key_stay(apply: Apply, data: Path) -> None:
     assert loaded(data).sources[0].write_key == WRITE_KEY
 
 
+def test_renamed_source_is_refused(apply: Apply) -> None:
+    """A source is its name; another name with the same write key would part it from its history."""
+    apply()
+    (problem,) = problems(apply, FILE.replace("website", "site"))
+    assert 'the stored source "website", which is left out here' in problem
+
+
 def test_two_sources_swap_their_write_keys(apply: Apply, data: Path) -> None:
     """Unique keys do not stand in the way of exchanging them."""
     apply("sources:\n- {name: a, writeKey: k1}\n- {name: b, writeKey: k2}\n")
@@ -277,7 +284,9 @@ def test_no_secret_in_representations_and_problems(apply: Apply, data: Path) -> 
     apply()
     assert KEY not in repr(loaded(data))
     assert WRITE_KEY not in repr(loaded(data))
-    plan = service.check_content(data, FILE.replace("website", "site"), environ=ENVIRON | {"SITE_WRITE_KEY": "x"})
+    plan = service.check_content(
+        data, FILE.replace("website", "site"), environ=ENVIRON | {"WEBSITE_WRITE_KEY": "wk-of-site"}
+    )
     assert KEY not in repr(plan)
     broken = FILE.replace("accessKey:", "acessKey:").replace("domain: https://", f"domain: ftp://{OTHER_KEY}.")
     shown = "\n".join(problems(apply, broken))

@@ -161,6 +161,8 @@ class _Shape:
         name = reader.take("name", name_text, MISSING)
         unresolved = (*path, "writeKey") in self._values.unresolved
         write_key = reader.take("writeKey", text if unresolved else write_key_text, None)
+        if write_key is None and "writeKey" in raw:
+            write_key = ""  # wrong, which is a problem already; not left out
         enabled = reader.take("enabled", boolean, True)
         self._tell(path, reader)
         return SourceSpec(name, write_key, enabled, self._values.place(path)) if isinstance(name, str) else None

@@ -84,7 +84,12 @@ class _Comparison:
         for source in self._wanted.sources:
             owner = owners.setdefault(source.write_key, source.name) if source.write_key else source.name
             if owner != source.name:
-                self._refuse(source, f"its write key is the one of source {quoted(owner)}; every source needs its own")
+                whose = f"source {quoted(owner)}; every source needs its own"
+                if owner not in {each.name for each in self._wanted.sources}:
+                    whose = (
+                        f"the stored source {quoted(owner)}, which is left out here; a source cannot change its name"
+                    )
+                self._refuse(source, f"its write key is the one of {whose}")
         names = [source.name for source in self._wanted.sources]
         for destination in self._wanted.destinations:
             for name in destination.sources:

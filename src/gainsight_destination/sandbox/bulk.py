@@ -8,11 +8,11 @@ objects as well. Gainsight documents Company, Relationship and custom objects as
 import csv
 import io
 from collections.abc import Mapping
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any, Final, Literal
 
 import msgspec
+from python_multipart import parse_form
+from python_multipart.exceptions import FormParserError
 
 from gainsight_destination.errors import InvalidSettingsError
 from gainsight_destination.sandbox import answers
@@ -159,7 +159,7 @@ def _typed(field: Field | None, text: str) -> Any:
         return text
     if field.data_type in ("NUMBER", "CURRENCY", "PERCENTAGE"):
         try:
-            return msgspec.json.decode(text, type=float)
+            return msgspec.json.decode(text, type=int | float)
         except msgspec.DecodeError:
             return text
     if field.data_type == "BOOLEAN":
@@ -182,14 +182,18 @@ def _rows(content: bytes) -> list[dict[str, str]]:
 
 def _parts(call: Call) -> dict[str, bytes]:
     """The parts of a multipart body by name."""
-    head = f"content-type: {call.headers.get('content-type', '')}\r\n\r\n".encode("latin-1", "replace")
-    message = BytesParser(policy=HTTP).parsebytes(head + call.body)
-    if not message.is_multipart():
-        raise invalid("The request must be multipart/form-data with the parts file and jobId")
     parts: dict[str, bytes] = {}
-    for part in message.iter_parts():  # type: ignore[attr-defined]
-        name = part.get_param("name", header="content-disposition")
-        payload = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(payload, bytes):
-            parts[name] = payload
+
+    def take_field(part: Any) -> None:
+        parts[part.field_name.decode("utf-8", "replace")] = part.value or b""
+
+    def take_file(part: Any) -> None:
+        part.file_object.seek(0)
+        parts[part.field_name.decode("utf-8", "replace")] = part.file_object.read()
+
+    headers = {"Content-Type": call.headers.get("content-type", "").encode("latin-1", "replace")}
+    try:
+        parse_form(headers, io.BytesIO(call.body), take_field, take_file)
+    except (FormParserError, ValueError) as error:
+        raise invalid("The request must be multipart/form-data with the parts file and jobId") from error
     return parts

@@ -48,11 +48,16 @@ def finish_due_jobs(tenant: Tenant, works: Mapping[str, Work]) -> None:
         try:
             result = works[kind](tenant, payload)
         except RefusedError as error:
-            result = {"count": 0, "errors": [{"code": error.code, "message": error.text}]}
+            result = {"count": {"success": 0, "failed": 0}, "records": [], "errors": [_job_error(error)]}
         tenant.connection.execute(
             "UPDATE jobs SET result = ?, payload = x'' WHERE status_id = ?",
             (msgspec.json.encode(result).decode(), status_id),
         )
+
+
+def _job_error(error: RefusedError) -> dict[str, Any]:
+    """Why nothing of a job could be done, in the shape of a row's error."""
+    return {"row": None, "field": None, "value": None, "code": error.code, "message": error.text}
 
 
 def find_job(tenant: Tenant, kind: str, status_id: str) -> Job:
@@ -62,8 +67,8 @@ def find_job(tenant: Tenant, kind: str, status_id: str) -> Job:
     ).fetchone()
     if row is None:
         raise RefusedError(400, answers.NO_MATCH, answers.NO_MATCH_TEXT)
-    *times, result = row
-    return Job(*times, None if result is None else msgspec.json.decode(result))
+    found_id, submitted_ms, due_ms, result = row
+    return Job(found_id, submitted_ms, due_ms, None if result is None else msgspec.json.decode(result))
 
 
 def job_status(tenant: Tenant, job: Job, *, under_way: str) -> str:

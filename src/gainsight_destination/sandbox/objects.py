@@ -157,9 +157,10 @@ def _each(records: list[Record], write: Callable[[Record], Record | None]) -> Ba
 def _check_room(tenant: Tenant, target: Object, adding: int) -> None:
     """A Low Volume custom object holds up to 1,000,000 records."""
     cap = tenant.switches.low_volume_cap
-    if target.type == "CUSTOM" and target.volume == "low" and cap is not None:
-        if count_rows(tenant, target.name) + adding > cap:
-            raise invalid(f"{target.name} is a Low Volume object and holds at most {cap} records")
+    if target.type != "CUSTOM" or target.volume != "low" or cap is None:
+        return
+    if count_rows(tenant, target.name) + adding > cap:
+        raise invalid(f"{target.name} is a Low Volume object and holds at most {cap} records")
 
 
 def _keys(tenant: Tenant, target: Object, call: Call) -> list[Field]:

@@ -1,7 +1,7 @@
 """Reads rows: `POST /v1/data/objects/query/{object}` with select, where, orderBy, limit and offset.
 
 A dot path goes through lookups by their relation name, in any number of hops: `Company_ID__gr.csm__gr.Name`. Gainsight
-documents at most 5,000 rows for a call. Names of fields are found without regard to case, as its own samples write them.
+documents at most 5,000 rows for a call. Names of fields are found in any case, as its own samples write them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -107,7 +107,7 @@ def _ordered(
         valued = [(path.value(tenant, row, seen), row) for row in rows]
         some = sorted(
             ((value, row) for value, row in valued if value is not None),
-            key=lambda pair: fold(path.field, pair[0]),  # noqa: B023 - used before the next turn
+            key=lambda pair: fold(path.field, pair[0]),
             reverse=descending,
         )
         rows = [row for _, row in some] + [row for value, row in valued if value is None]

@@ -22,7 +22,7 @@ from gainsight_destination.sandbox.faults import read_faults, set_faults, show_f
 from gainsight_destination.sandbox.quota import WINDOW_MS, ledger
 from gainsight_destination.sandbox.rows import rows_of
 from gainsight_destination.sandbox.sandbox import Sandbox
-from gainsight_destination.sandbox.schema import all_objects, get_object
+from gainsight_destination.sandbox.schema import Object, all_objects, get_object
 from gainsight_destination.sandbox.seed import add_companies
 from gainsight_destination.sandbox.switches import load_switches, set_switches
 from gainsight_destination.sandbox.tenant import Tenant
@@ -68,16 +68,17 @@ class ControlApi:
         return {"reset": True}
 
     async def state(self, request: Request) -> Any:
-        """All rows of all objects as stored, and what the message endpoints keep; or the rows of `?object=` alone."""
+        """All rows of all objects as stored, and what the message endpoints keep; or the rows of `?object=` alone.
+
+        One object stands under the name that was asked for.
+        """
         name = request.query_params.get("object")
 
         def read(tenant: Tenant) -> dict[str, Any]:
-            found = all_objects(tenant.connection) if name is None else [get_object(tenant, name)]
-            objects = {one.name: list(rows_of(tenant, one.name)) for one in found}
             if name is not None:
-                return {"objects": objects}
+                return {"objects": {name: _stored_rows(tenant, get_object(tenant, name))}}
             return {
-                "objects": objects,
+                "objects": {one.name: _stored_rows(tenant, one) for one in all_objects(tenant.connection)},
                 "clickstream": {"messages": clickstream.received(tenant), "accounts": clickstream.accounts(tenant)},
                 "published_events": events_framework.published(tenant),
             }
@@ -174,6 +175,12 @@ class ControlApi:
         job, job_id = await _body(request, bulk.BulkJob), request.path_params["job"]
         await self._sandbox.run(lambda tenant: bulk.save_bulk_job(tenant, job_id, job))
         return await self.bulk_jobs(request)
+
+
+def _stored_rows(tenant: Tenant, target: Object) -> list[dict[str, Any]]:
+    """Rows with every field of their object, null where nothing was ever written."""
+    empty = dict.fromkeys(field.name for field in target.fields)
+    return [empty | row for row in rows_of(tenant, target.name)]
 
 
 def _guarded(handler: Control) -> Callable[[Request], Awaitable[Response]]:

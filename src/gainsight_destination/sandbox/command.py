@@ -85,10 +85,9 @@ async def serve(host: str, port: int, directory: Path, options: "SandboxOptions"
 
     found = None if rules is None else read_faults(rules)
     listener = bind(host, port)
-    app = create_app(database_path=directory / DATABASE_NAME, clock=SystemClock(), options=options)
+    app = create_app(database_path=database_path, clock=SystemClock(), options=options)
     if found is not None:
         await app.state.sandbox.run(lambda tenant: set_faults(tenant.connection, found))
-    where = str(directory.resolve()) if kept else "in a temporary directory; gone at the end"
     server = SandboxServer(app, opened=lambda: welcome(url_of(listener), options.credentials.access_key, where))
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGINT, signal.SIGTERM):
@@ -106,6 +105,17 @@ def welcome(url: str, access_key: str, where: str) -> None:
     typer.echo(f"  domain        {url}")
     typer.echo(f"  accessKey     {key}")
     typer.echo(f"  Data          {where}")
+
+
+def make_directory(path: Path) -> Path:
+    """The directory, created if it is not there. Raises UserError."""
+    from gainsight_destination.errors import UserError
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot keep the tenant in {path}: {error.strerror or error}") from error
+    return path
 
 
 def read_address(text: str) -> tuple[str, int]:
@@ -140,7 +150,7 @@ def read_rules(path: Path) -> Any:
     from gainsight_destination.errors import UserError
 
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        return yaml.safe_load(path.read_text("utf-8")) or []
     except OSError as error:
         raise UserError(f"cannot read the faults file {path}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

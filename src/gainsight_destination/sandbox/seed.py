@@ -7,8 +7,8 @@ from typing import Any, Final
 from gainsight_destination.errors import InvalidSettingsError
 from gainsight_destination.sandbox.bulk import SEEDED_JOBS, save_bulk_job
 from gainsight_destination.sandbox.events_framework import SEEDED_TOPICS, set_topics
-from gainsight_destination.sandbox.rows import Record, insert_row
-from gainsight_destination.sandbox.schema import get_object, save_object
+from gainsight_destination.sandbox.rows import Record, insert_row, rows_matching, update_row
+from gainsight_destination.sandbox.schema import Object, get_object, save_object
 from gainsight_destination.sandbox.standard import FRESH_TENANT, GSUSER
 from gainsight_destination.sandbox.tenant import Tenant
 from gainsight_destination.sandbox.validate import RefusedRecordError, check_values
@@ -63,17 +63,25 @@ def reset(tenant: Tenant, *, random_seed: str, companies: Sequence[Mapping[str, 
 
 
 def add_companies(tenant: Tenant, companies: Sequence[Mapping[str, Any]]) -> list[Record]:
-    """Add Companies as a later Salesforce sync would; return their rows. Raises InvalidSettingsError, adding none."""
+    """Add Companies as a later Salesforce sync would: one with a known SfdcAccountId changes. Return their rows.
+
+    Raises InvalidSettingsError, and then adds none.
+    """
     target = get_object(tenant, "Company")
     try:
         values = [check_values(tenant, target, company, inserting=True) for company in companies]
     except RefusedRecordError as error:
         raise InvalidSettingsError([f"companies: {one.text}" for one in error.errors]) from error
-    return [insert_row(tenant, target, company) for company in values]
+    return [_sync(tenant, target, company) for company in values]
+
+
+def _sync(tenant: Tenant, target: Object, company: Record) -> Record:
+    known = rows_matching(tenant, target, {"SfdcAccountId": company.get("SfdcAccountId")})
+    return update_row(tenant, target, known[0]["Gsid"], company) if known else insert_row(tenant, target, company)
 
 
 def with_suffix(salesforce_id: str) -> str:
-    """The 18-character form of a 15-character Salesforce id: three letters that tell which of its letters are capital."""
+    """The 18-character form of a 15-character Salesforce id; what is added tells which of its letters are capital."""
     suffix = ""
     for start in (0, 5, 10):
         capitals = [character.isupper() for character in salesforce_id[start : start + 5]]
@@ -82,11 +90,11 @@ def with_suffix(salesforce_id: str) -> str:
 
 
 def _seeded_companies(managers: Sequence[str]) -> Iterable[dict[str, Any]]:
-    synced = [(name, with_suffix(short), *rest) for name, short, *rest in COMPANIES]
-    for position, (name, account_id, industry, employees, stage, renewal) in enumerate((*synced, STORED_SHORT)):
+    for position, company in enumerate((*COMPANIES, STORED_SHORT)):
+        name, account_id, industry, employees, stage, renewal = company
         yield {
             "Name": name,
-            "SfdcAccountId": account_id,
+            "SfdcAccountId": account_id if company is STORED_SHORT else with_suffix(account_id),
             "Industry": industry,
             "Employees": employees,
             "Stage": stage,

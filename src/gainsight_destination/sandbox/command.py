@@ -68,12 +68,14 @@ def sandbox(
     )
     rules = None if faults is None else read_rules(faults)
     with tempfile.TemporaryDirectory(prefix="gainsight-sandbox-") as temporary:
-        directory = data or Path(temporary)
-        directory.mkdir(parents=True, exist_ok=True)
-        asyncio.run(serve(host, port, directory, options, rules, kept=data is not None))
+        directory = Path(temporary) if data is None else make_directory(data)
+        where = "in a temporary directory; gone at the end" if data is None else str(data.resolve())
+        asyncio.run(serve(host, port, directory / DATABASE_NAME, options, rules, where=where))
 
 
-async def serve(host: str, port: int, directory: Path, options: "SandboxOptions", rules: Any, *, kept: bool) -> None:
+async def serve(
+    host: str, port: int, database_path: Path, options: "SandboxOptions", rules: Any, *, where: str
+) -> None:
     """Serve until SIGINT or SIGTERM. Raises UserError when the port or the rules cannot be had."""
     import asyncio
     import signal

@@ -36,7 +36,8 @@ class Entry:
     """One accepted request on its way into the log.
 
     `count` is the number of messages in `body` (items of the batch array, whatever they are), at least 1.
-    `body` is the JSON as it came, after gunzip.
+    `body` is the JSON as it came, after gunzip; ingest takes off a byte order mark and replaces what is not Unicode
+    (invalid UTF-8, half a surrogate pair) by U+FFFD, so that every body of the log can be decoded.
     """
 
     source_id: int
@@ -66,6 +67,7 @@ class EventLog(Protocol):
         """Store the entries, in order, in one durable write; return the offset of the first.
 
         When this returns, the entries survive a crash of process and machine (fsync).
+        Without entries nothing is stored, but the disk is written: it asks whether the log takes writes.
         Raises StorageFullError or UnavailableError, with none of them stored.
         """
         ...
@@ -73,8 +75,8 @@ class EventLog(Protocol):
     def read(self, offset: int, *, max_messages: int) -> list[LoggedEntry]:
         """Entries from `offset` on, whole and in order: as many as fit in `max_messages`, but at least one if any.
 
-        `offset` must be the start of an entry or the end of the log. If retention has removed what stood there,
-        reading goes on at the oldest entry kept.
+        `offset` must be the start of an entry or the end of the log; inside an entry is a ValueError. If retention has
+        removed what stood there, reading goes on at the oldest entry kept.
         """
         ...
 

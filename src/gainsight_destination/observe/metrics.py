@@ -1,12 +1,22 @@
 """Every metric of the product, declared in one place: name with unit, kind, labels, meaning.
 
 The two processes of `serve` keep one registry each. The private port shows both: the ingest process sends its text
-to the engine (see runtime/parent.py), and the two texts have no name in common.
+to the engine (see runtime/link.py), and the two texts have no name in common.
 """
 
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 INGEST = CollectorRegistry()
 """Metrics of the process that answers the public port."""

@@ -4,7 +4,6 @@ Its exit code tells the parent what to do: 78 means that starting it again will 
 """
 
 import socket
-import sys
 from pathlib import Path
 
 import structlog
@@ -18,6 +17,8 @@ from gainsight_destination.runtime.supervisor import CANNOT_GO_ON
 TRY_AGAIN = 75
 """Exit code while the engine of an earlier parent is still stopping (EX_TEMPFAIL of sysexits.h)."""
 
+STDIN = 0
+
 logger = structlog.get_logger(__name__)
 
 
@@ -26,7 +27,7 @@ def run_engine_process(data_dir: Path, console_fd: int, retention: Retention) ->
     from gainsight_destination.engine import run_engine
 
     link = ParentLink()
-    link.follow(sys.stdin.buffer)
+    link.follow(STDIN)
     listener = socket.socket(fileno=console_fd)
     try:
         with RoleLock(data_dir, "engine"):

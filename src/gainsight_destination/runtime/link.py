@@ -9,14 +9,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import msgspec
 
 STOP_SECONDS = 15.0
 """How long the engine may take to stop once asked, before it is ended."""
+
+READ_BYTES = 65_536
 
 
 class IngestReport(msgspec.Struct, frozen=True):
@@ -39,13 +39,18 @@ class ParentLink:
 
     report: IngestReport = field(default_factory=IngestReport)
 
-    def follow(self, pipe: BinaryIO, *, gone: Callable[[], None] = stop_this_process) -> threading.Thread:
-        """Read until the pipe ends, then call `gone`."""
+    def follow(self, pipe_fd: int, *, gone: Callable[[], None] = stop_this_process) -> threading.Thread:
+        """Read until the pipe ends, then call `gone`.
+
+        The file descriptor is read as it is: a thread that waits inside `sys.stdin` would break the interpreter's end.
+        """
 
         def read() -> None:
-            for line in pipe:
-                with suppress(msgspec.DecodeError):  # a line that the parent's death cut off
-                    self.report = msgspec.json.decode(line, type=IngestReport)
+            unread = b""
+            while piece := os.read(pipe_fd, READ_BYTES):
+                *lines, unread = (unread + piece).split(b"\n")
+                if lines:
+                    self.report = msgspec.json.decode(lines[-1], type=IngestReport)
             gone()
 
         thread = threading.Thread(target=read, name="parent-link", daemon=True)

@@ -51,10 +51,11 @@ def spent(connection: sqlite3.Connection, now_ms: int) -> dict[str, int]:
     return {window: _accepted(connection, window, now_ms // width * width) for window, width in WINDOW_MS.items()}
 
 
-def ledger(connection: sqlite3.Connection, window: str) -> Iterator[dict[str, Any]]:
-    """Every window of a kind that saw a call, oldest first."""
+def ledger(connection: sqlite3.Connection, window: str, *, since_ms: int = 0) -> Iterator[dict[str, Any]]:
+    """The windows of a kind that saw a call, oldest first."""
     for start_ms, accepted, refused in connection.execute(
-        "SELECT start_ms, accepted, refused FROM quota WHERE window = ? ORDER BY start_ms", (window,)
+        "SELECT start_ms, accepted, refused FROM quota WHERE window = ? AND start_ms >= ? ORDER BY start_ms",
+        (window, since_ms),
     ):
         yield {"start_ms": start_ms, "accepted": accepted, "refused": refused}
 

@@ -142,7 +142,11 @@ def _page(sandbox: Sandbox, template: str, read: Reader) -> Callable[[Request], 
             name, status, context = "missing.html", 404, {"text": error.text}
         objects = await sandbox.run(lambda tenant: [one.name for one in all_objects(tenant.connection)])
         text = TEMPLATES.get_template(name).render(
-            **context, objects=objects, now_ms=sandbox.clock.now_ms(), here=request.url.path
+            **context,
+            objects=objects,
+            now_ms=sandbox.clock.now_ms(),
+            here=request.url.path,
+            base_url=str(request.base_url),
         )
         return HTMLResponse(text, status, headers=HEADERS)
 

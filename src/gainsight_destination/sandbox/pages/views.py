@@ -13,6 +13,7 @@ from gainsight_destination.sandbox.schema import SYSTEM_FIELDS, Field, Object, f
 from gainsight_destination.sandbox.tenant import Tenant
 
 Reader = Callable[[Tenant, Request], dict[str, Any]]
+SHORT_TEXT = 32
 SYSTEM_NAMES = frozenset(field.name for field in SYSTEM_FIELDS)
 
 
@@ -22,7 +23,7 @@ class Cell:
 
     text: str
     title: str = ""
-    kind: str = "text"
+    kind: str = "short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def cell(tenant: Tenant, target: Object, field: Field, row: Mapping[str, Any], n
             return Cell(value, value, "id")
         case "PICKLIST" | "MULTISELECTDROPDOWNLIST":
             return Cell(_labels(target, field, value), str(value))
-    return Cell(str(value))
+    return Cell(str(value), kind="short" if len(str(value)) <= SHORT_TEXT else "long")
 
 
 def _labels(target: Object, field: Field, value: Any) -> str:

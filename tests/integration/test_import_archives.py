@@ -89,6 +89,14 @@ def test_folder_goes_in_whole_and_in_order(data: Path, tmp_path: Path) -> None:
     assert ids(data) == [f"m{n}" for n in range(1_500)]
 
 
+def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Whatever order the disk gives them in, so that two machines import alike."""
+    names = [f"{day}/{file}.gz" for day in range(10, 15) for file in "abcdefgh"]
+    for name in random.Random(3).sample(names, len(names)):
+        write(tmp_path / name, [b"{}"])
+    assert [file.name for file in find_files([str(tmp_path)])] == [str(tmp_path / name) for name in names]
+
+
 def test_entries_keep_the_lines_as_they_are(data: Path, tmp_path: Path) -> None:
     """An entry is a JSON array of at most 500 lines and 400 KB, byte for byte what the file held."""
     content = lines(0, 600) + [json.dumps({"messageId": f"big{n}", "p": "x" * 32_000}).encode() for n in range(30)]

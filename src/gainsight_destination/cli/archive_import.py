@@ -20,7 +20,7 @@ REPORT_SECONDS = 5.0
 def import_archive(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Files, folders, or - for standard input.", show_default=False),
+        typer.Argument(metavar="PATH", help="Files, folders, or - for standard input.", show_default=False),
     ],
     source: Annotated[
         str,

@@ -36,17 +36,12 @@ def load(name: str) -> Any:
     """The command itself, built from its module. Raises KeyError for a name that is none."""
     module, _, attribute = COMMANDS[name].target.partition(":")
     target = getattr(import_module(module), attribute)
+    parent = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(target, typer.Typer):
-        target.rich_markup_mode = None
-        target.info.context_settings = CONTEXT
-        app = target
+        parent.add_typer(target, name=name, context_settings=CONTEXT)
     else:
-        app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name, context_settings=CONTEXT)(target)
-    app._add_completion = False  # the root has no completion options either
-    command = typer.main.get_command(app)
-    command.name = name
-    return command
+        parent.command(name, context_settings=CONTEXT)(target)
+    return typer.main.get_group(parent).commands[name]
 
 
 class CommandGroup(TyperGroup):

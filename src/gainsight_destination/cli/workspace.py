@@ -97,9 +97,9 @@ def export(
     data: DataOption = Path("data"),
     as_json: JsonOption = False,
 ) -> None:
-    """Print the configuration as a workspace file that can be applied again.
+    """Print the configuration as a workspace file.
 
-    Write keys and secrets appear as references to environment variables, never in clear.
+    It can be applied again. Write keys and secrets appear as references to environment variables, never in clear.
     """
     import json
 

@@ -97,10 +97,10 @@ class Pipeline:
 
     def records(self, states: Iterable[str] = ("clean", "dirty", "parked", "dead")) -> list[Record]:
         rows = self.connection.execute(
-            "SELECT id, object, key, version, presence, remote_id, attempts, delivered_digest, state FROM records"
-            " ORDER BY id"
+            "SELECT id, object, key, version, presence, remote_id, attempts, delivered_digest,"
+            " dirty_since_ms, state FROM records ORDER BY id"
         )
-        return [Record(*row[:8]) for row in rows if row[8] in states]
+        return [Record(*row[:9]) for row in rows if row[9] in states]
 
     def drafts(self, states: Iterable[str] = ("clean", "dirty", "parked", "dead")) -> list[Draft]:
         reader = StoreReader(self.connection, 1, self.log)

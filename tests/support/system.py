@@ -164,8 +164,8 @@ class System:
     def rows(self, object_name: str) -> list[dict[str, Any]]:
         """What Gainsight holds."""
         answer = httpx.get(f"{self.sandbox_url}/_sandbox/state", params={"object": object_name}, trust_env=False)
-        rows: list[dict[str, Any]] = answer.json()["objects"][object_name]
-        return rows
+        (rows,) = answer.json()["objects"].values()
+        return list(rows)
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         answer = httpx.request(method, f"{self.sandbox_url}/_sandbox/{path}", json=body, trust_env=False)

@@ -34,7 +34,9 @@ class Job(NamedTuple):
         return now_ms - self.submitted_at_ms >= LONGEST_JOB_MS
 
     def given_up(self) -> dict[int, Outcome]:
-        return {part.sent.record_id: Deferred(1, "the asynchronous request never ended") for part in self.parts}
+        return {
+            part.sent.record_id: Deferred(1, "the asynchronous request never ended", failed=True) for part in self.parts
+        }
 
 
 def open_jobs(

@@ -112,14 +112,14 @@ def _parked(connection: sqlite3.Connection, books: Books, record_id: int, outcom
 
 
 def defer(connection: sqlite3.Connection, record_id: int, outcome: Deferred, now_ms: int) -> None:
-    """Try a record again later; `seconds` above 0 count as an attempt."""
+    """Try a record again later."""
     connection.execute(
         "UPDATE records SET due_at_ms = ?, reason = ?, attempts = attempts + ?, presence = coalesce(?, presence),"
         " batch_limit = coalesce(?, batch_limit) WHERE id = ?",
         (
             now_ms + round(outcome.seconds * 1000),
             outcome.reason,
-            int(outcome.seconds > 0),
+            outcome.failed,
             outcome.presence,
             outcome.batch_limit,
             record_id,

@@ -46,18 +46,18 @@ def plan(
         for presence, batch_limit in _groups(connection, destination_id, spec):
             limit = min(spec.batch_size, batch_limit or spec.batch_size)
             rows = connection.execute(
-                "SELECT id, object, key, version, presence, remote_id, attempts, delivered_digest, due_at_ms,"
-                " dirty_since_ms, state FROM records"
+                "SELECT id, object, key, version, presence, remote_id, attempts, delivered_digest, dirty_since_ms,"
+                " due_at_ms, state FROM records"
                 " WHERE destination_id = ? AND object = ? AND presence = ? AND batch_limit IS ?"
                 " AND state IN ('dirty', 'parked') ORDER BY due_at_ms, id LIMIT ?",
                 (destination_id, spec.name, presence, batch_limit, limit),
             ).fetchall()
-            due = [row for row in rows if row[8] <= now_ms]
+            due = [row for row in rows if row[9] <= now_ms]
             go_at_ms = _go_at_ms(due, limit, patience_ms)
             if due and go_at_ms <= now_ms:
-                return Plan(Batch(spec, presence, tuple(Record(*row[:8]) for row in due)), None)
+                return Plan(Batch(spec, presence, tuple(Record(*row[:9]) for row in due)), None)
             look_again += [go_at_ms] if due else []
-            look_again += [row[8] for row in rows[len(due) : len(due) + 1]]
+            look_again += [row[9] for row in rows[len(due) : len(due) + 1]]
     return Plan(None, min(look_again, default=None))
 
 
@@ -81,7 +81,7 @@ def _go_at_ms(due: Sequence[tuple[object, ...]], limit: int, patience_ms: int) -
         return 0
     waits = []
     for row in due:
-        attempts, due_at_ms, dirty_since_ms, state = row[6], row[8], row[9], row[10]
+        attempts, dirty_since_ms, due_at_ms, state = row[6], row[8], row[9], row[10]
         assert isinstance(attempts, int)
         assert isinstance(due_at_ms, int)
         assert isinstance(dirty_since_ms, int)

@@ -55,6 +55,8 @@ IDLE_SECONDS: Final = 0.5
 TELL_APART_AFTER: Final = 3
 """Failures without a verdict after which a batch is told apart: one record may be what breaks the other side."""
 FIND_REFERENCES: Final = 50
+AWAIT_REFERENCE_SECONDS: Final = 60.0
+LOOK_AGAIN_SECONDS: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -186,7 +188,7 @@ class DeliveryWorker:
                 }
                 await self._write(drafts, found)
             else:
-                drafts = await self._without_unneeded(drafts)
+                drafts = await self._ready(drafts)
                 if drafts:
                     await self._write(drafts, await self._destination.deliver(drafts, self._calls))
             self._failures = 0
@@ -207,11 +209,18 @@ class DeliveryWorker:
             if batch.object.name in paused:
                 await self._resume(batch.object.name)
 
-    async def _without_unneeded(self, drafts: Sequence[Draft]) -> list[Draft]:
-        unneeded = [draft for draft in drafts if not draft.wanted and draft.record.presence == "absent"]
-        if unneeded:
-            await self._write(unneeded, {draft.record.id: Unneeded() for draft in unneeded})
-        return [draft for draft in drafts if draft not in unneeded]
+    async def _ready(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """The drafts to deliver now; those that nobody wants any more, or that should wait a moment, are settled."""
+        settled: dict[int, Outcome] = {}
+        since_ms = self._clock.now_ms() - round(AWAIT_REFERENCE_SECONDS * 1000)
+        for draft in drafts:
+            if not draft.wanted and draft.record.presence == "absent":
+                settled[draft.record.id] = Unneeded()
+            elif draft.awaits_reference and draft.record.dirty_since_ms > since_ms:
+                settled[draft.record.id] = Deferred(LOOK_AGAIN_SECONDS, "a record it points at is on its way")
+        if settled:
+            await self._write([draft for draft in drafts if draft.record.id in settled], settled)
+        return [draft for draft in drafts if draft.record.id not in settled]
 
     async def _settle_presence(self, batch: Batch, presence: Presence) -> None:
         """An insert certainly did not happen: its records are not uncertain after all."""
@@ -236,7 +245,7 @@ class DeliveryWorker:
             else:
                 smaller = None if error.culprits else max(1, len(drafts) // 2)
                 found[draft.record.id] = Deferred(
-                    0, "refused together with others", self._absent(draft), batch_limit=smaller
+                    0, "refused together with others", presence=self._absent(draft), batch_limit=smaller
                 )
         return found
 
@@ -251,7 +260,10 @@ class DeliveryWorker:
             attempts = draft.record.attempts + 1
             apart = attempts >= TELL_APART_AFTER and len(drafts) > 1
             found[draft.record.id] = Deferred(
-                backoff_seconds(attempts, self._jitter), str(error), batch_limit=len(drafts) // 2 if apart else None
+                backoff_seconds(attempts, self._jitter),
+                str(error),
+                failed=True,
+                batch_limit=len(drafts) // 2 if apart else None,
             )
         return found
 

@@ -86,6 +86,7 @@ class Record(NamedTuple):
     remote_id: str | None
     attempts: int
     delivered_digest: bytes | None
+    dirty_since_ms: int
 
 
 class Reference(NamedTuple):
@@ -107,6 +108,8 @@ class Draft:
     name: str
     fields: Mapping[str, Any]
     references: tuple[Reference, ...] = ()
+    awaits_reference: bool = False
+    """A record it points at is about to be delivered for the first time: a moment's wait saves a second call."""
     wanted: bool = True
     """False when no message says anything of this record any more, so that it need not be created."""
     notices: tuple[tuple[str, str], ...] = ()
@@ -178,6 +181,8 @@ class Deferred:
 
     seconds: float
     reason: str
+    failed: bool = False
+    """It counts as an attempt that failed."""
     presence: Presence | None = None
     """What is now known of whether the other side holds it."""
     batch_limit: int | None = None
@@ -291,6 +296,10 @@ class RecordReader(Protocol):
 
     def statements(self, record_id: int) -> list[tuple[int, str, Statement, Mapping[str, Any]]]:
         """(at_ms, message id, statement, traits) about a record, oldest first by (at_ms, message id)."""
+        ...
+
+    def is_on_its_way(self, object_name: str, key: str) -> bool:
+        """Whether a record is due that the other side does not hold yet."""
         ...
 
     def tally(self, record_id: int) -> tuple[int, int, int]:

@@ -89,6 +89,14 @@ class StoreReader:
             for at_ms, message_id, account_id, says_member, has_traits, body in rows
         ]
 
+    def is_on_its_way(self, object_name: str, key: str) -> bool:
+        row = self._connection.execute(
+            "SELECT 1 FROM records WHERE destination_id = ? AND object = ? AND key = ? AND state = 'dirty'"
+            " AND presence <> 'present'",
+            (self._destination_id, object_name, key),
+        ).fetchone()
+        return row is not None
+
     def tally(self, record_id: int) -> tuple[int, int, int]:
         count, first_at_ms, last_at_ms = self._connection.execute(
             "SELECT coalesce(sum(count), 0), coalesce(min(first_at_ms), 0), coalesce(max(last_at_ms), 0)"

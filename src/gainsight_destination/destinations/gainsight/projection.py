@@ -239,7 +239,8 @@ class Projection:
             fitted[PERSON_EMAIL] = reader.email(email_id)
             references.append(Reference(PERSON, reader.email(email_id)))
         name = str(fields.get("Message_Id__gc") or fields.get("Usage_Key__gc"))
-        return Draft(record, name, fitted, tuple(references), notices=tuple(sorted(found)))
+        awaits = email_id is not None and reader.is_on_its_way(PERSON, str(email_id))
+        return Draft(record, name, fitted, tuple(references), awaits, notices=tuple(sorted(found)))
 
 
 def usage_digest(account: str | None, user: str | None, event: str, day: str) -> str:

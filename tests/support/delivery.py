@@ -1,0 +1,131 @@
+"""Delivery by hand: the real store, worker and sandbox, and a clock that moves only when told to."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from gainsight_destination.deliver.worker import DeliveryWorker
+from gainsight_destination.destinations.gainsight.destination import GainsightDestination
+from gainsight_destination.destinations.gainsight.settings import parse_settings
+from gainsight_destination.observe.status import status
+from gainsight_destination.resolve.resolver import Resolver
+from gainsight_destination.resolve.routes import Connected
+from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
+from gainsight_destination.store.database import Database
+from gainsight_destination.testing import ManualClock
+from tests.support.pipeline import ACCESS_KEY, NOW_MS, WINDOW_MS, Pipeline
+
+EVENTS, USAGE = "Segment_Event__gc", "Segment_Usage_Daily__gc"
+
+
+class Delivery:
+    """One destination at a sandbox, stepped by hand."""
+
+    def __init__(self, directory: Path, sandbox: RunningSandbox, clock: ManualClock, **settings: Any) -> None:
+        self.pipeline = Pipeline(directory)
+        self.pipeline.connection.close()
+        self.sandbox = sandbox
+        self.clock = clock
+        self.directory = directory
+        self.settings: dict[str, Any] = {"accessKey": ACCESS_KEY, "domain": sandbox.url, "flushSeconds": 1, **settings}
+        self.version = 0
+        self.open()
+
+    def open(self) -> None:
+        """As a start of the server does: nothing is remembered but what the store holds."""
+        self.version += 1
+        self.database = Database(self.directory / "state.db")
+        self.destination = GainsightDestination(parse_settings(self.settings))
+        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination)
+        self.worker = DeliveryWorker(
+            self.database,
+            self.pipeline.log,
+            self.clock,
+            self.connected,
+            settings_version=self.version,
+            jitter=lambda: 1.0,
+        )
+        self.resolver = self.database.submit(
+            lambda connection: Resolver(connection, self.pipeline.log, [self.connected], duplicate_window_ms=WINDOW_MS)
+        ).result()
+
+    async def close(self) -> None:
+        await self.worker._calls.close()
+        self.database.close()
+
+    async def restart(self, **settings: Any) -> None:
+        """Stop and start again, perhaps with other settings."""
+        await self.close()
+        self.settings |= settings
+        self.open()
+
+    def send(self, *messages: Mapping[str, Any]) -> None:
+        self.pipeline.send(*messages, received_at_ms=self.clock.now_ms())
+
+    async def resolve(self) -> None:
+        (offset,) = await self.read("SELECT next_offset FROM reader")
+        entries = self.pipeline.log.read(offset[0], max_messages=100_000)
+        if entries:
+            await self.database.write(lambda _: self.resolver.resolve(entries, self.clock.now_ms()))
+
+    async def read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        def query(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            return connection.execute(sql, values).fetchall()
+
+        return await self.database.read(query)
+
+    async def drain(self, minutes: float = 30) -> None:
+        """Resolve and deliver, moving time on whenever the worker waits, until nothing is dirty or time is up."""
+        await self.resolve()
+        end_ms = self.clock.now_ms() + round(minutes * 60_000)
+        while self.clock.now_ms() < end_ms:
+            wait_ms = await self.worker.step()
+            if wait_ms:
+                ((open_records,),) = await self.read("SELECT count(*) FROM records WHERE state = 'dirty'")
+                if not open_records:
+                    return
+                self.clock.advance(wait_ms / 1000)
+
+    async def step_until(self, minutes: float) -> None:
+        """Go on for some time, whatever there is to do."""
+        end_ms = self.clock.now_ms() + round(minutes * 60_000)
+        while self.clock.now_ms() < end_ms:
+            wait_ms = await self.worker.step()
+            self.clock.advance(min(wait_ms, end_ms - self.clock.now_ms()) / 1000)
+
+    async def books(self) -> dict[str, Any]:
+        document = await self.database.read(
+            lambda connection: status(connection, self.pipeline.log, self.clock.now_ms())
+        )
+        books: dict[str, Any] = document["destinations"]["gainsight"]
+        assert books["balanced"], books
+        return books
+
+    async def rows(self, object_name: str) -> list[dict[str, Any]]:
+        return await self.sandbox.rows(object_name)
+
+    async def accounts(self) -> list[dict[str, Any]]:
+        return [row for row in await self.rows("company") if len(row["SfdcAccountId"]) == 18]
+
+    async def writes(self) -> list[tuple[str, str, int]]:
+        """(method, path, status) of the calls that came and are no metadata."""
+        return [
+            (call["method"], call["path"], call["status"])
+            for call in await self.sandbox.calls()
+            if "/meta/" not in call["path"]
+        ]
+
+
+@asynccontextmanager
+async def delivery_at_sandbox(directory: Path, **settings: Any) -> AsyncIterator[Delivery]:
+    """A fresh sandbox and a delivery to it, ten seconds into a minute."""
+    clock = ManualClock(NOW_MS + 10_000)
+    async with running_sandbox(directory / "sandbox.db", clock=clock) as sandbox:
+        delivery = Delivery(directory, sandbox, clock, **settings)
+        try:
+            yield delivery
+        finally:
+            await delivery.close()
+            delivery.pipeline.log.close()

@@ -23,6 +23,7 @@ CLI = "gainsight_destination.cli"
 COMMANDS: Mapping[str, Command] = {
     "serve": Command(f"{CLI}.serve:serve", "Receive messages and keep Gainsight up to date."),
     "engine": Command(f"{CLI}.serve:engine", "Resolve and deliver; started by serve.", hidden=True),
+    "sandbox": Command("gainsight_destination.sandbox.command:sandbox", "Simulate Gainsight to rehearse with."),
     "import": Command(f"{CLI}.archive_import:import_archive", "Take in archives: NDJSON files, .gz, folders."),
     "workspace": Command(f"{CLI}.workspace:app", "Apply, export or check the configuration."),
     "status": Command(f"{CLI}.status:status", "Show what was received and where it stands."),

@@ -31,9 +31,14 @@ def commands() -> Iterator[tuple[str, Any]]:
             yield name, command
 
 
+def metavar_of(argument: Any) -> str:
+    name = argument.metavar or argument.name.upper()
+    return f"{name}..." if argument.nargs == -1 and not name.endswith("...") else name
+
+
 def section(name: str, command: Any) -> str:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-    usage = " ".join([name, *(argument.metavar or argument.name.upper() for argument in arguments)])
+    usage = " ".join([name, *(metavar_of(argument) for argument in arguments)])
     lines = [f"\n## {name}\n", (command.help or "").strip().partition("\n\n")[0].replace("\n", " "), ""]
     lines += [f"`gainsight-destination {usage} [OPTIONS]`", "", "| option | environment | default | meaning |"]
     lines.append("|---|---|---|---|")

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.system import System
+from tests.support.pipeline import ACCESS_KEY
+from tests.support.system import System, wait_until
 
 EVENTS, USAGE = "Segment_Event__gc", "Segment_Usage_Daily__gc"
 
@@ -22,13 +23,16 @@ def test_every_way_to_an_account(make_system: Callable[..., System]) -> None:
     """identify with accountId, track with accountId, track after identify, track after group, group by account id."""
     system = make_system()
     one, two, three = accounts(system)[:3]
+    traits = {"email": "U1@Example.com", "firstName": "Mo", "lastName": "Ito", "title": "CTO"}
+    with_account = {"accountId": two["SfdcAccountId"], "rows": 3}
+    short_id = three["SfdcAccountId"][:15]
     system.send(
-        ("identify", {"user_id": "u1", "traits": {"accountId": one["SfdcAccountId"], "email": "U1@Example.com", "firstName": "Mo", "lastName": "Ito", "title": "CTO"}}),
+        ("identify", {"user_id": "u1", "traits": {"accountId": one["SfdcAccountId"], **traits}}),
         ("track", {"user_id": "u1", "event": "After Identify", "message_id": "after-identify"}),
-        ("track", {"user_id": "u2", "event": "With Account", "message_id": "with-account", "properties": {"accountId": two["SfdcAccountId"], "rows": 3}}),
-        ("group", {"user_id": "u3", "group_id": three["SfdcAccountId"][:15], "traits": {"industry": "Energy", "employees": "120"}}),
+        ("track", {"user_id": "u2", "event": "With Account", "message_id": "with-account", "properties": with_account}),
+        ("group", {"user_id": "u3", "group_id": short_id, "traits": {"industry": "Energy", "employees": "120"}}),
         ("track", {"user_id": "u3", "event": "After Group", "message_id": "after-group"}),
-    )  # fmt: skip
+    )
     books = system.settled(5)
     assert books["delivered"] == 5
     rows = event_rows(system)
@@ -119,16 +123,12 @@ def test_a_wrong_access_key_pauses_and_a_good_one_resumes(make_system: Callable[
     system = make_system(accessKey="00000000-0000-4000-8000-000000000000")
     account = accounts(system)[0]["SfdcAccountId"]
     system.send(("track", {"user_id": "u1", "event": "Clicked", "properties": {"accountId": account}}))
-    from tests.support.system import wait_until
-
     paused = wait_until(lambda: system.books()["pauses"], "the pause")
     assert "refuses the Access Key" in paused[0]["reason"]
     assert system.books()["state"] == "paused"
     calls = system.books()["calls"]["total"]
     assert calls == 1
     assert "refuses" in system.cli("check", "--data", str(system.data), code=1)
-    from tests.support.pipeline import ACCESS_KEY
-
     system.settings["accessKey"] = ACCESS_KEY
     system.write_workspace()
     system.cli("workspace", "apply", "-f", str(system.directory / "workspace.yaml"), "--data", str(system.data))

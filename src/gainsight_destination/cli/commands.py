@@ -21,6 +21,7 @@ class Command(NamedTuple):
 CLI = "gainsight_destination.cli"
 
 COMMANDS: Mapping[str, Command] = {
+    "demo": Command("gainsight_destination.demo.command:demo", "Sandbox, server and sample traffic in one go."),
     "serve": Command(f"{CLI}.serve:serve", "Receive messages and keep Gainsight up to date."),
     "engine": Command(f"{CLI}.serve:engine", "Resolve and deliver; started by serve.", hidden=True),
     "sandbox": Command("gainsight_destination.sandbox.command:sandbox", "Simulate Gainsight to rehearse with."),

@@ -109,9 +109,7 @@ class _Maker:
         minutes = self._chance.randrange(-600, 600)
         moment = self._today - timedelta(days=days_ago) + timedelta(minutes=minutes)
         message_id = f"demo-{self._number}"
-        self._sample.calls.append(
-            SdkCall(source, method, {**arguments, "timestamp": moment, "message_id": message_id})
-        )
+        self._sample.calls.append(SdkCall(source, method, {**arguments, "timestamp": moment, "message_id": message_id}))
         self._last_day = moment.date().isoformat()
         return message_id
 

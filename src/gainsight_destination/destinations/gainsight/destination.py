@@ -193,10 +193,8 @@ class GainsightDestination:
         outcomes: dict[int, Outcome] = {}
         there = [draft for draft in drafts if remote_ids.get(draft.references[0]) is not None]
         absent = [draft for draft in drafts if remote_ids.get(draft.references[0]) is None]
-        changed = [draft for draft in there if draft.fields]
-        for draft in there:
-            if not draft.fields:
-                outcomes[draft.record.id] = Delivered(digest(draft.fields))
+        changed = [draft for draft in there if draft.fields and digest(draft.fields) != draft.record.delivered_digest]
+        outcomes |= {draft.record.id: Delivered(digest(draft.fields)) for draft in there if draft not in changed}
         if not self.settings.create_companies:
             outcomes |= {draft.record.id: Parked(UNKNOWN_COMPANY, RECHECK_COMPANY_SECONDS) for draft in absent}
         elif changed:

@@ -1,28 +1,31 @@
-"""The sandbox's control API looks inside and changes what a rehearsal needs; what opens doors is never kept."""
+"""The sandbox's control API: reset, look inside, and change what a rehearsal needs."""
 
-import sqlite3
+import json
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from gainsight_destination.sandbox.sandbox import SandboxOptions
+from gainsight_destination.sandbox.switches import Switches
 from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox, running_sandbox_in_thread
-from gainsight_destination.testing import START_MS, ManualClock
+from gainsight_destination.testing import ManualClock
 
-KEY = "0f0f0f0f-1111-4222-8333-444444444444"
 EVENTS = "/v1/data/objects/Segment_Event__gc"
+PING = "/v1.0/api/people"
 
 
 @pytest.fixture
-def database_path(tmp_path: Path) -> Path:
-    return tmp_path / "sandbox.db"
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-async def sandbox(database_path: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(database_path, clock=ManualClock(), access_key=KEY) as running:
+async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
+    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
         yield running
 
 
@@ -32,137 +35,217 @@ async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_the_state_shows_every_field_of_every_row(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
-    """Rows have all fields, null where nothing was written; one object stands under the name asked for."""
-    await api.post(EVENTS, json={"records": [{"Message_Id__gc": "m", "Event_Time__gc": "2026-01-01T00:00:00Z"}]})
-    everything = (await sandbox.control("GET", "state"))["objects"]
-    (row,) = everything["Segment_Event__gc"]
-    assert (row["Message_Id__gc"], row["Event_Time__gc"], row["Company_Id__gc"]) == ("m", START_MS, None)
-    assert set(everything) >= {"Company", "person", "company_person", "gsuser", "Segment_Usage_Daily__gc"}
-    assert (await sandbox.control("GET", "state?object=segment_event__gc"))["objects"] == {"segment_event__gc": [row]}
-    with pytest.raises(httpx.HTTPStatusError):
-        await sandbox.control("GET", "state?object=nope")
+async def refused(sandbox: RunningSandbox, method: str, path: str, body: Any = None) -> tuple[int, str]:
+    with pytest.raises(httpx.HTTPStatusError) as error:
+        await sandbox.control(method, path, body)
+    return error.value.response.status_code, error.value.response.json()["error"]
 
 
-async def test_a_reset_makes_the_tenant_as_new(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
-    """Rows, calls, switches, faults and fields are those of a fresh tenant, with the same GSIDs."""
-    fresh = await sandbox.rows("Company")
-    await api.post("/v1/data/objects/Company", json={"records": [{"Name": "x"}]})
-    await sandbox.control("PUT", "switches", {"calls_per_minute": 7})
-    await sandbox.control("PUT", "faults", [{"fault": "500"}])
+async def everything(sandbox: RunningSandbox) -> list[Any]:
+    names = ("state", "calls", "quota", "faults", "switches", "topics", "bulk-jobs", "schema/Company")
+    return [await sandbox.control("GET", name) for name in names]
+
+
+async def test_reset_makes_all_as_new(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """Rows, schema, switches, faults, quota, calls, jobs and topics are those of a fresh tenant, GSIDs included."""
+    fresh = await everything(sandbox)
+    await api.post(EVENTS, json={"records": [{"Message_Id__gc": "m"}]})
+    await api.put("/v1.0/api/people/async", json=[{"Email": "a@x.example"}])
+    await sandbox.control("PUT", "faults", {"hold_seconds": 1, "rules": [{"fault": "500"}]})
+    await sandbox.control("PUT", "switches", {"query_data": "list"})
+    await sandbox.control("PUT", "topics", [])
+    await sandbox.control("DELETE", "schema/Company/fields/Industry")
     await sandbox.control("DELETE", "schema/Segment_Event__gc")
+    assert await everything(sandbox) != fresh
     await sandbox.control("POST", "reset")
-    assert await sandbox.rows("Company") == fresh
-    assert await sandbox.calls() == []
-    assert (await sandbox.control("GET", "switches"))["calls_per_minute"] == 100
-    assert (await sandbox.control("GET", "faults"))["rules"] == []
-    assert await sandbox.rows("Segment_Event__gc") == []
+    after = await everything(sandbox)
+    for was, now in zip(fresh, after, strict=True):
+        assert now == was
 
 
-async def test_companies_arrive_later(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
-    """Companies are added as by a Salesforce sync: all of them, or none when one does not fit."""
-    await sandbox.control("POST", "companies", {"companies": [{"Name": "Late", "SfdcAccountId": "001late"}]})
-    assert [row["Name"] for row in await sandbox.rows("Company")][-1] == "Late"
-    with pytest.raises(httpx.HTTPStatusError):
-        await sandbox.control("POST", "companies", {"companies": [{"Name": "Good"}, {"Nonsense": 1}]})
-    assert len(await sandbox.rows("Company")) == 13
+async def test_a_restart_goes_on_where_it_ended(tmp_path: Path, clock: ManualClock) -> None:
+    """The file keeps rows, faults with their counts, switches, the quota and calls; GSIDs do not repeat."""
+    path = tmp_path / "sandbox.db"
+    async with running_sandbox(path, clock=clock) as sandbox, sandbox.client() as client:
+        await client.post(EVENTS, json={"records": [{"Message_Id__gc": "m"}]})
+        await client.put("/v1.0/api/people/async", json=[{"Email": "a@x.example"}])
+        await sandbox.control("PUT", "switches", {"query_data": "list"})
+        await sandbox.control("PUT", "faults", [{"match": {"nth": 2}, "fault": "500"}])
+        await client.get(PING)
+        before = await everything(sandbox)
+    async with running_sandbox(path, clock=clock) as sandbox, sandbox.client() as client:
+        assert await everything(sandbox) == before
+        assert (await client.get(PING)).status_code == 500
+        await client.post(EVENTS, json={"records": [{"Message_Id__gc": "n"}]})
+        assert len({row["Gsid"] for row in await sandbox.rows("Segment_Event__gc")}) == 2
+        clock.advance(2)
+        assert [row["Email"] for row in await sandbox.rows("person")] == ["a@x.example"]
 
 
-async def test_the_log_of_calls(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
-    """Every call of the API stands there with its answer; `after` gives what is new."""
-    await api.get("/v1.0/api/people")
-    first = await sandbox.calls()
-    await api.post(EVENTS, json={"records": [{"Nonsense": 1}]})
-    (call,) = await sandbox.calls(after=first[-1]["id"])
-    assert (call["method"], call["path"], call["status"], call["error_code"]) == ("POST", EVENTS, 400, "GSOBJ_1002")
-    assert call["request_body"] == '{"records":[{"Nonsense":1}]}'
-    assert "GSOBJ_1002" in call["response_body"]
-    assert call["at_ms"] == START_MS
-
-
-async def test_what_opens_doors_is_never_kept(
-    api: httpx.AsyncClient, sandbox: RunningSandbox, database_path: Path
-) -> None:
-    """Neither the file nor the log holds the Access Key, wherever a caller puts it."""
-    await api.get("/v1.0/api/people", params={"accesskey": KEY})
-    await api.post(EVENTS, json={"records": [{"Nonsense": KEY}]})
-    assert KEY not in str(await sandbox.calls())
-    with closing(sqlite3.connect(database_path)) as connection:
-        assert KEY not in "\n".join(connection.iterdump())
-
-
-async def test_a_field_may_be_missing(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
-    """A removed field is unknown to writes and to describe; it may return, and refuses what does not fit."""
-    record = {"records": [{"Message_Id__gc": "m", "Properties__gc": "long enough"}]}
-    await sandbox.control("DELETE", "schema/Segment_Event__gc/fields/Properties__gc")
-    answer = await api.post(EVENTS, json=record)
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, "GSOBJ_1002")
-    described = (await api.get("/v1/meta/services/objects/Segment_Event__gc/describe")).text
-    assert "Properties__gc" not in described
-    await sandbox.control("PUT", "schema/Segment_Event__gc/fields/Properties__gc", {"length": 4})
-    assert (await api.post(EVENTS, json=record)).json()["errorCode"] == "GSOBJ_1001"
-    await sandbox.control("PUT", "schema/Segment_Event__gc/fields/Properties__gc", {"length": 100})
-    assert (await api.post(EVENTS, json=record)).status_code == 200
-
-
-async def test_an_object_may_be_missing(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
-    """A removed object is not found; a new one takes rows."""
-    await sandbox.control("DELETE", "schema/Segment_Event__gc")
-    assert (await api.post(EVENTS, json={"records": [{}]})).json()["title"] == "OBJECT_NOT_FOUND"
-    await sandbox.control("PUT", "schema/New__gc", {"fields": [{"name": "Key__gc"}]})
-    answer = await api.post("/v1/data/objects/New__gc", json={"records": [{"Key__gc": "k"}]})
-    assert answer.status_code == 200
-    listed = (await api.get("/v1/meta/services/objects/list", params={"po": "company", "em": "false"})).json()["data"]
-    (new,) = [one for one in listed if one["objectName"].lower() == "new__gc"]
-    assert (new["objectType"], new["transactional"], new["createable"]) == ("CUSTOM", True, True)
-
-
-async def test_wrong_switches_are_told(sandbox: RunningSandbox) -> None:
-    """An unknown switch or value is refused, and the others stay."""
-    for wrong in ({"nope": 1}, {"query_data": "table"}, {"calls_per_minute": 0}, []):
-        with pytest.raises(httpx.HTTPStatusError):
-            await sandbox.control("PUT", "switches", wrong)
-    assert (await sandbox.control("GET", "switches"))["query_data"] == "records"
-
-
-async def test_pages_of_other_origins_cannot_reach_the_control_api(sandbox: RunningSandbox) -> None:
-    """A request that a browser sends for another site is refused."""
-    async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as browser:
-        answer = await browser.post("/_sandbox/reset", headers={"origin": "https://elsewhere.example"})
-        assert answer.status_code == 403
-        assert (await browser.post("/_sandbox/reset", headers={"origin": sandbox.url})).status_code == 200
-
-
-async def test_a_restart_forgets_nothing(database_path: Path) -> None:
-    """Rows, links, quota, switches, faults and the log survive; new GSIDs never repeat old ones."""
-    clock = ManualClock()
-    async with running_sandbox(database_path, clock=clock) as first, first.client() as api:
-        await api.post(EVENTS, json={"records": [{"Message_Id__gc": "m"}]})
-        await first.control("PUT", "switches", {"calls_per_minute": 2})
-        await first.control("PUT", "faults", [{"fault": "503", "match": {"method": "DELETE"}}])
-        before = await first.control("GET", "state")
-    async with running_sandbox(database_path, clock=clock) as second, second.client() as api:
-        assert await second.control("GET", "state") == before
-        assert len(await second.calls()) == 1
-        assert (await api.post(EVENTS, json={"records": [{"Message_Id__gc": "m"}]})).status_code == 200
-        assert (await api.get("/v1.0/api/people")).status_code == 429
-        assert (await second.control("GET", "faults"))["rules"][0]["fault"] == "503"
-        rows = await second.rows("Segment_Event__gc")
-        assert len({row["Gsid"] for row in rows}) == 2
-
-
-async def test_runs_repeat(tmp_path: Path) -> None:
-    """The same calls at the same time give the same ids in another file."""
+async def test_runs_repeat_with_their_seed(tmp_path: Path, clock: ManualClock) -> None:
+    """The same seed gives the same GSIDs, another seed others."""
     states = []
-    for name in ("one.db", "two.db"):
-        async with running_sandbox(tmp_path / name, clock=ManualClock()) as sandbox, sandbox.client() as api:
-            await api.put("/v1.0/api/people", json={"Email": "a@example.com"})
+    for number, seed in enumerate(("one", "one", "two")):
+        options = SandboxOptions(random_seed=seed)
+        async with running_sandbox(tmp_path / f"{number}.db", clock=clock, options=options) as sandbox:
             states.append(await sandbox.control("GET", "state"))
-    assert states[0] == states[1]
+    assert states[0] == states[1] != states[2]
 
 
-def test_a_sandbox_in_a_thread(database_path: Path) -> None:
-    """Callers without an event loop run it in a thread."""
-    with running_sandbox_in_thread(database_path) as sandbox:
-        answer = httpx.get(f"{sandbox.url}/v1.0/api/people", headers={"accesskey": sandbox.access_key}, trust_env=False)
+async def test_the_state_of_one_object(sandbox: RunningSandbox) -> None:
+    """Object names have no case; an unknown one is 404."""
+    assert len(await sandbox.rows("Company")) == len(await sandbox.rows("company")) == 12
+    assert (await refused(sandbox, "GET", "state?object=nothing"))[0] == 404
+
+
+async def test_companies_come_with_a_later_sync(sandbox: RunningSandbox) -> None:
+    """A known Salesforce id changes its Company, another one adds a Company."""
+    known = (await sandbox.rows("Company"))[0]
+    companies = [
+        {"Name": "Renamed", "SfdcAccountId": known["SfdcAccountId"]},
+        {"Name": "New", "SfdcAccountId": "0015000000NEWxxIAE"},
+        {"Name": "No id"},
+    ]
+    added = (await sandbox.control("POST", "companies", {"companies": companies}))["companies"]
+    assert [company["Name"] for company in added] == ["Renamed", "New", "No id"]
+    assert added[0]["Gsid"] == known["Gsid"]
+    assert len(await sandbox.rows("Company")) == 14
+
+
+@pytest.mark.parametrize(
+    "companies",
+    [
+        [{"Name": "Good"}, {"Name": None}],
+        [{"Name": "Good"}, {"SfdcAccountId": "x"}],
+        [{"Name": "Good"}, {"Name": "a", "Nothing": 1}],
+    ],
+)
+async def test_companies_are_added_all_or_none(sandbox: RunningSandbox, companies: list[dict[str, Any]]) -> None:
+    """One that does not fit keeps all of them out."""
+    assert (await refused(sandbox, "POST", "companies", {"companies": companies}))[0] == 400
+    assert len(await sandbox.rows("Company")) == 12
+
+
+async def test_the_log_of_calls(api: httpx.AsyncClient, sandbox: RunningSandbox, clock: ManualClock) -> None:
+    """Oldest first, from an id on: time, method, path with its query, status, code, both bodies."""
+    await api.put(EVENTS, params={"keys": "Message_Id__gc"}, json={"records": [{"Message_Id__gc": "m"}]})
+    clock.advance(5)
+    await api.get(PING)
+    first, second = await sandbox.calls()
+    assert first["at_ms"] + 5_000 == second["at_ms"]
+    assert (first["method"], first["path"]) == ("PUT", f"{EVENTS}?keys=Message_Id__gc")
+    assert (first["status"], first["error_code"], first["fault"]) == (400, "GSOBJ_1011", None)
+    assert json.loads(first["request_body"]) == {"records": [{"Message_Id__gc": "m"}]}
+    assert json.loads(first["response_body"])["errorCode"] == "GSOBJ_1011"
+    assert await sandbox.calls(after=first["id"]) == [second]
+    limited = await sandbox.control("GET", "calls?limit=1")
+    assert (limited["calls"], limited["last"]) == ([first], first["id"])
+    assert (await refused(sandbox, "GET", "calls?after=x"))[0] == 400
+
+
+async def test_long_bodies_are_cut_in_the_log(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """At 64 KiB, with a word about the rest."""
+    await api.post(EVENTS, content=b"x" * 70_000)
+    (call,) = await sandbox.calls()
+    assert call["request_body"].endswith("[4464 more bytes]")
+
+
+async def test_control_calls_are_not_calls(sandbox: RunningSandbox) -> None:
+    """Neither logged nor counted."""
+    await everything(sandbox)
+    assert await sandbox.calls() == []
+    assert (await sandbox.control("GET", "quota"))["accepted"] == 0
+
+
+async def test_switches_are_changed_one_by_one(sandbox: RunningSandbox) -> None:
+    """Those not named stay as they are."""
+    await sandbox.control("PUT", "switches", {"query_data": "list"})
+    switches = await sandbox.control("PUT", "switches", {"no_rows": "not_found"})
+    assert switches == msgspec.to_builtins(Switches()) | {"query_data": "list", "no_rows": "not_found"}
+    assert await sandbox.control("GET", "switches") == switches
+
+
+@pytest.mark.parametrize("changes", [{"nothing": 1}, {"query_data": "map"}, {"calls_per_minute": 0}, [], None])
+async def test_switches_that_do_not_exist_are_refused(sandbox: RunningSandbox, changes: object) -> None:
+    """A name or value that is none is an error, and nothing changes."""
+    assert (await refused(sandbox, "PUT", "switches", changes))[0] == 400
+    assert await sandbox.control("GET", "switches") == msgspec.to_builtins(Switches())
+
+
+async def test_a_field_can_be_missing(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """A removed field is unknown to writes, reads and describe; added again, its values are there and found."""
+    record = {"Message_Id__gc": "m", "User_Id__gc": "u"}
+    await api.post(EVENTS, json={"records": [record]})
+    await sandbox.control("DELETE", "schema/Segment_Event__gc/fields/User_Id__gc")
+    answer = await api.post(EVENTS, json={"records": [record]})
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, "GSOBJ_1002")
+    assert "User_Id__gc" in answer.json()["errorDesc"]
+    described = await api.get("/v1/meta/services/objects/Segment_Event__gc/describe")
+    assert "User_Id__gc" not in {field["fieldName"] for field in described.json()["data"]["fields"]}
+    await sandbox.control("PUT", "schema/Segment_Event__gc/fields/User_Id__gc", {"length": 50})
+    answer = await api.put(EVENTS, params={"keys": "User_Id__gc"}, json={"records": [{"User_Id__gc": "u"}]})
+    assert answer.status_code == 200
+
+
+async def test_a_field_can_be_changed(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """Only the given properties change."""
+    changed = await sandbox.control("PUT", "schema/company/fields/Industry", {"length": 5})
+    field = next(field for field in changed["fields"] if field["name"] == "Industry")
+    assert (field["length"], field["group"]) == (5, "STANDARD")
+    answer = await api.post("/v1/data/objects/Company", json={"records": [{"Name": "a", "Industry": "sixsix"}]})
+    assert answer.json()["errorCode"] == "GSOBJ_1001"
+
+
+async def test_objects_come_and_go(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """A new custom object has the system fields; a removed one takes its rows along."""
+    made = await sandbox.control("PUT", "schema/Thing__gc", {"label": "Thing", "fields": [{"name": "A__gc"}]})
+    assert [field["name"] for field in made["fields"]][:1] == ["Gsid"]
+    assert (await api.post("/v1/data/objects/thing__gc", json={"records": [{"A__gc": "a"}]})).status_code == 200
+    await sandbox.control("DELETE", "schema/Thing__gc")
+    answer = await api.post("/v1/data/objects/Thing__gc", json={"records": [{"A__gc": "a"}]})
+    assert answer.json()["title"] == "OBJECT_NOT_FOUND"
+    await sandbox.control("PUT", "schema/Thing__gc", {"fields": [{"name": "A__gc"}]})
+    assert await sandbox.rows("Thing__gc") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "schema/Company/fields/Gsid", {"length": 3}),
+        ("DELETE", "schema/Company/fields/Gsid", None),
+        ("DELETE", "schema/Company/fields/Nothing", None),
+        ("DELETE", "schema/record_delete_log", None),
+        ("DELETE", "schema/Nothing__gc", None),
+        ("GET", "schema/Nothing__gc", None),
+        ("PUT", "schema/Thing", {}),
+        ("PUT", "schema/Company", {"volume": "huge"}),
+        ("PUT", "schema/Company/fields/A__gc", {"data_type": "LOOKUP"}),
+        ("PUT", "schema/Company/fields/A__gc", {"data_type": "TEXT"}),
+        ("PUT", "schema/Company/fields/A__gc", []),
+    ],
+)
+async def test_a_schema_that_cannot_be_is_refused(
+    sandbox: RunningSandbox, method: str, path: str, body: object
+) -> None:
+    """System fields and objects stay; types and names must be such; the schema is as before."""
+    before = await sandbox.control("GET", "schema/Company")
+    assert (await refused(sandbox, method, path, body))[0] in (400, 404)
+    assert await sandbox.control("GET", "schema/Company") == before
+
+
+async def test_pages_of_other_origins_are_kept_out(sandbox: RunningSandbox) -> None:
+    """A page in the person's browser cannot reset or read the sandbox; one of its own origin could."""
+    async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as client:
+        foreign = await client.post("/_sandbox/reset", headers={"origin": "https://evil.example"})
+        null = await client.get("/_sandbox/state", headers={"origin": "null"})
+        own = await client.get("/_sandbox/switches", headers={"origin": sandbox.url})
+    assert (foreign.status_code, null.status_code, own.status_code) == (403, 403, 200)
+
+
+def test_a_sandbox_in_a_thread(tmp_path: Path) -> None:
+    """Callers without an event loop get one that runs beside them."""
+    with running_sandbox_in_thread(tmp_path / "sandbox.db") as sandbox:
+        answer = httpx.get(f"{sandbox.url}{PING}", headers={"accesskey": sandbox.access_key}, trust_env=False)
         assert answer.json()["result"] is True
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{sandbox.url}{PING}", trust_env=False)

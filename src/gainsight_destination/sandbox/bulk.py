@@ -111,21 +111,17 @@ def save_bulk_job(tenant: Tenant, job_id: str, job: BulkJob) -> None:
     target = get_object(tenant, job.object)
     if target.write_with != "objects":
         raise InvalidSettingsError([f"the Bulk API does not import into {target.name}"])
-    named = {*job.keys, *job.columns.values()} - _helpers(job)
+    lookups = read_lookups(tenant, target, job.lookups or None)
+    named = {*job.keys, *job.columns.values()} - helper_names(lookups)
     unknown = sorted(name for name in named if target.field(name) is None)
     if unknown:
         raise InvalidSettingsError([f"{name} is not a field of {target.name}" for name in unknown])
     if job.operation != "insert" and not job.keys:
         raise InvalidSettingsError([f"an {job.operation} needs keys"])
-    read_lookups(tenant, target, job.lookups or None)
     tenant.connection.execute(
         "INSERT INTO bulk_jobs VALUES (?, ?) ON CONFLICT (job_id) DO UPDATE SET definition = excluded.definition",
         (job_id, msgspec.json.encode(job).decode()),
     )
-
-
-def _helpers(job: BulkJob) -> set[str]:
-    return {helper for lookup in job.lookups.values() for helper in lookup.get("fields", {})}
 
 
 def _import(tenant: Tenant, target: Object, job: BulkJob, lookups: list[Lookup], row: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from gainsight_destination.sandbox import answers
 from gainsight_destination.sandbox.answers import RefusedError, Reply, invalid
-from gainsight_destination.sandbox.auth import same
+from gainsight_destination.sandbox.auth import same, token_digest
 from gainsight_destination.sandbox.calls import Call
 from gainsight_destination.sandbox.identifiers import new_uuid
 from gainsight_destination.sandbox.tenant import Tenant
@@ -23,7 +23,9 @@ def token(tenant: Tenant, call: Call) -> Reply:
     if form.get("grant_type") != ["client_credentials"]:
         raise invalid("grant_type must be client_credentials")
     access_token = new_uuid(tenant.connection)
-    tenant.connection.execute("INSERT INTO tokens VALUES (?, ?)", (access_token, tenant.now_ms + TOKEN_SECONDS * 1_000))
+    tenant.connection.execute(
+        "INSERT INTO tokens VALUES (?, ?)", (token_digest(access_token), tenant.now_ms + TOKEN_SECONDS * 1_000)
+    )
     return Reply(body={"access_token": access_token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS})
 
 

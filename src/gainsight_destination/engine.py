@@ -20,7 +20,7 @@ import uvloop
 from gainsight_destination.clock import Clock, SystemClock
 from gainsight_destination.deliver.worker import DeliveryWorker
 from gainsight_destination.destinations.registry import build
-from gainsight_destination.errors import UnavailableError
+from gainsight_destination.errors import StoppedError, UnavailableError
 from gainsight_destination.eventlog.contract import LoggedEntry
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe import metrics
@@ -88,6 +88,7 @@ class Engine:
         server = self._private_server()
         serving = asyncio.create_task(server.serve(sockets=[self._options.console_listener]))
         try:
+            await self._check_log()
             crew = await self._start_crew()
             try:
                 while not self._stop.is_set():
@@ -105,6 +106,15 @@ class Engine:
             await serving
             self._event_log.close()
             self._database.close()
+
+    async def _check_log(self) -> None:
+        """A log that ends before what was already read is not the log this state came from."""
+        read_until, end = await self._next_offset(), self._event_log.end()
+        if read_until > end:
+            raise StoppedError(
+                f"log.db ends at message {end}, but state.db has already read up to {read_until}: "
+                "one of them was restored from an older backup; restore both from the same one"
+            )
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
         with suppress(TimeoutError):

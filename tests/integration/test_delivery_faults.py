@@ -1,5 +1,6 @@
 """P3 and P7: whatever fails on the way to Gainsight, it ends up holding what it would have held without the fault."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +309,20 @@ async def test_unchanged_records_cost_no_call(tmp_path: Path) -> None:
             await delivery.drain()
         assert len(await delivery.sandbox.calls()) == before
         assert (await delivery.books())["delivered"] == 12
+
+
+async def test_the_same_input_gives_the_same_requests(tmp_path: Path) -> None:
+    """P10: same messages, settings and clock: the same calls, in the same order, with the same bodies."""
+    seen = []
+    for run in ("one", "two"):
+        directory = tmp_path / run
+        directory.mkdir()
+        async with delivery_at_sandbox(directory) as delivery:
+            names = {row["Gsid"]: row["Name"] for row in await delivery.rows("company")}
+            await story(delivery)
+            calls = [(call["method"], call["path"], call["request_body"]) for call in await delivery.sandbox.calls()]
+            text = re.sub(r"/async/[0-9a-f-]+", "/async/ID", str(calls))
+            for gsid, name in names.items():
+                text = text.replace(gsid, name)
+            seen.append(text)
+    assert seen[0] == seen[1]

@@ -106,3 +106,23 @@ def test_a_faults_file_may_be_yaml_or_json(tmp_path: Path) -> None:
     path.write_text("a: [")
     with pytest.raises(UserError, match="is not YAML"):
         read_rules(path)
+
+
+@pytest.mark.parametrize(
+    ("option", "content"),
+    [
+        ("--faults", "rules: [{fault: explode}]"),
+        ("--faults", "{"),
+        ("--seed", "{"),
+        ("--seed", '{"companies": [{"Nonsense": 1}]}'),
+    ],
+)
+def test_a_file_that_makes_no_sense_ends_it(tmp_path: Path, option: str, content: str) -> None:
+    """A wrong file is a UserError before the port is open."""
+    path = tmp_path / "file"
+    path.write_text(content)
+    arguments = ["--listen", "127.0.0.1:0", option, str(path)]
+    ran = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=30)
+    assert ran.returncode != 0
+    assert "UserError" in ran.stderr or "InvalidSettingsError" in ran.stderr
+    assert "running" not in ran.stdout

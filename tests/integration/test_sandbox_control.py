@@ -12,7 +12,7 @@ import pytest
 from gainsight_destination.sandbox.sandbox import SandboxOptions
 from gainsight_destination.sandbox.switches import Switches
 from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox, running_sandbox_in_thread
-from gainsight_destination.testing import ManualClock
+from gainsight_destination.testing import START_MS, ManualClock
 
 EVENTS = "/v1/data/objects/Segment_Event__gc"
 PING = "/v1.0/api/people"
@@ -92,9 +92,19 @@ async def test_runs_repeat_with_their_seed(tmp_path: Path, clock: ManualClock) -
     assert states[0] == states[1] != states[2]
 
 
+async def test_the_state_shows_every_field_of_every_row(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """Rows have all fields as stored, null where nothing was written."""
+    await api.post(EVENTS, json={"records": [{"Message_Id__gc": "m", "Event_Time__gc": "2026-01-01T00:00:00Z"}]})
+    objects = (await sandbox.control("GET", "state"))["objects"]
+    (row,) = objects["Segment_Event__gc"]
+    assert (row["Message_Id__gc"], row["Event_Time__gc"], row["Company_Id__gc"]) == ("m", START_MS, None)
+    assert set(objects) >= {"Company", "person", "company_person", "gsuser", "Segment_Usage_Daily__gc"}
+
+
 async def test_the_state_of_one_object(sandbox: RunningSandbox) -> None:
-    """Object names have no case; an unknown one is 404."""
-    assert len(await sandbox.rows("Company")) == len(await sandbox.rows("company")) == 12
+    """It stands under the name that was asked for; object names have no case; an unknown one is 404."""
+    assert len(await sandbox.rows("Company")) == 12
+    assert list((await sandbox.control("GET", "state?object=company"))["objects"]) == ["company"]
     assert (await refused(sandbox, "GET", "state?object=nothing"))[0] == 404
 
 

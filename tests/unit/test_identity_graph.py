@@ -7,8 +7,9 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.resolve.facts import Fact, in_force, intervals_of, learn
-from gainsight_destination.resolve.identities import GROUP_ID, IdentityGraph, Scope
+from gainsight_destination.resolve.identities import IdentityGraph, Scope
 from gainsight_destination.store.migrate import migrate
 
 NAMES = ("accountId", "account_id")

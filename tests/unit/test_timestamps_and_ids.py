@@ -2,8 +2,8 @@
 
 import pytest
 
+from gainsight_destination.events.account_ids import doubt, normalise_account_id, salesforce_suffix, spellings
 from gainsight_destination.events.timestamps import correct_ms, iso_day, iso_utc, parse_timestamp_ms, utc_day
-from gainsight_destination.resolve.account_ids import doubt, normalise_account_id, salesforce_suffix, spellings
 
 MS = 1_795_432_604_724  # 2026-11-23T11:16:44.724Z
 

@@ -1,5 +1,6 @@
 """The program `gainsight-destination`: its options, its commands, and how each way of failing ends it."""
 
+import os
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,7 @@ def program(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit. What the product raises on purpose becomes a sentence; the rest is a bug."""
+    os.umask(0o077)  # what this program writes holds personal data: for its own user only
     try:
         typer.main.get_command(app).main(args=arguments, prog_name=PROGRAM)
     except InvalidSettingsError as error:

@@ -62,7 +62,9 @@ def state_path(directory: Path) -> Path:
 @contextmanager
 def open_data(directory: Path) -> Iterator[OpenData]:
     """Open for reading; everything read is of one instant. Raises UserError when there is nothing to read."""
-    with closing(connect(state_path(directory), read_only=True)) as state:
-        with closing(SqliteEventLog(directory / "log.db", read_only=True)) as log:
-            state.execute("BEGIN")
-            yield OpenData(directory, state, log)
+    with (
+        closing(connect(state_path(directory), read_only=True)) as state,
+        closing(SqliteEventLog(directory / "log.db", read_only=True)) as log,
+    ):
+        state.execute("BEGIN")
+        yield OpenData(directory, state, log)

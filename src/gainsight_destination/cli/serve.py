@@ -17,7 +17,7 @@ RetentionDaysOption = Annotated[
         "--log-retention-days",
         min=0,
         envvar="GAINSIGHT_DESTINATION_LOG_RETENTION_DAYS",
-        help="Keep received messages this long, to replay them.",
+        help="Keep received messages this long after they were read.",
     ),
 ]
 RetentionGbOption = Annotated[
@@ -52,7 +52,7 @@ def serve(
         typer.Option(
             metavar="HOST:PORT",
             envvar="GAINSIGHT_DESTINATION_CONSOLE",
-            help="The private port: console, control API, metrics.",
+            help="The private port: health and metrics.",
         ),
     ] = "127.0.0.1:8081",
     log_retention_days: RetentionDaysOption = 7,
@@ -81,12 +81,12 @@ def welcome(started: "Started", data: Path) -> None:
     """Tell the person where everything is, and the next step when nothing may write yet."""
     typer.echo("gainsight-destination is running. Stop it with Ctrl-C.")
     typer.echo(f"  SDKs send to  {started.ingest.url()}")
-    typer.echo(f"  Console       {started.console.url()}")
+    typer.echo(f"  Private port  {started.console.url()}")
     typer.echo(f"  Data          {data.resolve()}")
     if not started.has_sources:
         typer.echo(
-            "\nNo source is configured yet, so messages are counted but not kept. Connect one in the console,\n"
-            f"or describe it in a file and run: gainsight-destination workspace apply -f workspace.yaml --data {data}"
+            "\nNo source is configured yet, so messages are counted but not kept. Describe one in a file and run:\n"
+            f"  gainsight-destination workspace apply -f workspace.yaml --data {data}"
         )
 
 

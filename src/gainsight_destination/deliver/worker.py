@@ -28,6 +28,7 @@ from gainsight_destination.deliver.calls import ABSENCE_TRUSTED_SECONDS, EngineC
 from gainsight_destination.deliver.outcomes import Sent
 from gainsight_destination.deliver.pauses import Pause
 from gainsight_destination.deliver.planner import Batch, Plan, plan
+from gainsight_destination.deliver.reader import StoreReader
 from gainsight_destination.destinations.contract import (
     Answer,
     AuthenticationError,
@@ -47,7 +48,7 @@ from gainsight_destination.destinations.contract import (
     Unneeded,
 )
 from gainsight_destination.eventlog.contract import EventLog
-from gainsight_destination.records.reader import StoreReader
+from gainsight_destination.records import dead_letters
 from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.store.database import Database
 
@@ -67,6 +68,7 @@ class Situation(NamedTuple):
     pauses: Mapping[str, Pause]
     job: jobs.Job | None
     plan: Plan
+    retried_at_ms: int
 
 
 class DeliveryWorker:
@@ -97,6 +99,7 @@ class DeliveryWorker:
         self._failures = 0
         self._not_before_ms = 0
         self._find_at_ms = 0
+        self._retried_at_ms = 0
 
     async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
         """Deliver until `stop` is set; `wake` cuts idle waits short."""
@@ -145,6 +148,7 @@ class DeliveryWorker:
             paused,
             jobs.next_job(connection, self._id),
             plan(connection, self._id, self._destination.objects, waiting, patience_ms, now_ms),
+            dead_letters.last_retry_ms(connection, self._id),
         )
 
     def _may_retry(self, pause: Pause, now_ms: int) -> bool:
@@ -160,6 +164,9 @@ class DeliveryWorker:
         if situation.job is not None and situation.job.poll_at_ms <= now_ms:
             await self._poll(situation.job)
             return 0
+        if situation.retried_at_ms > self._retried_at_ms:  # somebody mended something over there
+            self._retried_at_ms = situation.retried_at_ms
+            self._destination.forget_metadata()
         if situation.plan.batch is not None:
             await self._deliver(situation.plan.batch, situation.pauses)
             return 0
@@ -175,7 +182,7 @@ class DeliveryWorker:
     async def _deliver(self, batch: Batch, paused: Mapping[str, Pause]) -> None:
         drafts: list[Draft] = []
         try:
-            await self._destination.prepare(batch.object.name, self._calls)
+            await self._destination.prepare(batch.object.name, self._calls, self._clock.now_ms())
             drafts = await self._database.read(
                 lambda connection: self._destination.project(
                     StoreReader(connection, self._id, self._log), batch.records
@@ -195,6 +202,7 @@ class DeliveryWorker:
         except BatchRejectedError as error:
             await self._write(drafts, self._rejected(drafts, error))
         except MisconfiguredError as error:
+            self._destination.forget_metadata()
             await self._settle_presence(batch, "absent")
             await self._pause(batch.object.name, error)
         except (ThrottledError, AuthenticationError):
@@ -333,7 +341,7 @@ class DeliveryWorker:
         _log.warning("call failed", destination=self._name, reason=str(error), again_in_seconds=round(seconds, 1))
 
     async def _probe(self) -> None:
-        await self._destination.probe(self._calls)
+        await self._destination.probe(self._calls, self._clock.now_ms())
         await self._resume("")
 
     async def _pause(self, object_name: str, error: CallError) -> None:

@@ -25,9 +25,7 @@ def demo(
 
     Exit code 1 when the books do not balance or Gainsight does not hold what it should.
     """
-    import asyncio
-
     from gainsight_destination.demo.run import run_demo
 
-    if not asyncio.run(run_demo(data, stay=not leave)):
+    if not run_demo(data, stay=not leave):
         raise typer.Exit(1)

@@ -47,21 +47,24 @@ class Process:
 
     async def start(self) -> None:
         """Start it and wait until it is healthy. Raises UnavailableError."""
-        with self.output.open("ab") as output:
-            self.running = subprocess.Popen(  # noqa: S603 - our own program with our own arguments
-                [sys.executable, "-m", "gainsight_destination", *self.arguments], stdout=output, stderr=output
-            )
+        running = self.running = self._spawn()
         waited = 0.0
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-            while waited < START_SECONDS and self.running.poll() is None:
+            while waited < START_SECONDS and running.poll() is None:
                 try:
                     if (await client.get(self.health_url)).status_code == 200:
                         return
-                except httpx.TransportError:
+                except httpx.TransportError:  # not listening yet
                     pass
                 await self.clock.sleep(0.1)
                 waited += 0.1
         raise UnavailableError(f"the {self.name} did not start; its last words are in {self.output}")
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        with self.output.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - our own program with our own arguments
+                [sys.executable, "-m", "gainsight_destination", *self.arguments], stdout=output, stderr=output
+            )
 
     def stop(self) -> None:
         """Ask it to stop; end it if it does not."""

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-
 from gainsight_destination.cli.console import console
 from gainsight_destination.clock import Clock, SystemClock
 from gainsight_destination.demo.processes import Process, free_address
@@ -53,14 +52,14 @@ class Addresses:
     sandbox: str
 
 
-async def run_demo(data: Path | None, *, stay: bool) -> bool:
+def run_demo(data: Path | None, *, stay: bool) -> bool:
     """Run the demo; whether everything came out right. Raises UserError, UnavailableError."""
     if data is not None and data.exists() and any(data.iterdir()):
         raise UserError(f"{data} is not empty; name a new directory for the demo")
     with tempfile.TemporaryDirectory(prefix="gainsight-demo-") as temporary:
         directory = data or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
-        return await _Demo(directory, SystemClock()).run(stay=stay)
+        return asyncio.run(_Demo(directory, SystemClock()).run(stay=stay))
 
 
 class _Demo:

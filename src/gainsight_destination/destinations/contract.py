@@ -368,16 +368,21 @@ class RecordDestination(Protocol):
         ...
 
     def supports(self, message_type: str) -> bool: ...
-    def allows(self, event: str) -> bool:
-        """Whether the allowlist lets a track event through."""
+    @property
+    def allowlist(self) -> Collection[str]:
+        """Names of the track events it wants; empty: all of them."""
         ...
 
     def place(self, delivery: Delivery) -> Placement:
         """Which records a resolved message touches. Pure."""
         ...
 
-    async def prepare(self, object_name: str, calls: Calls) -> None:
+    async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
         """Learn what `project` needs to know of the other side's object, if it is not known freshly."""
+        ...
+
+    def forget_metadata(self) -> None:
+        """What was learned of the other side's objects is no longer sure."""
         ...
 
     def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
@@ -406,6 +411,6 @@ class RecordDestination(Protocol):
         """Outcomes of a submitted job by record id, from (record id, digest) in request order; None: not yet."""
         ...
 
-    async def probe(self, calls: Calls) -> None:
+    async def probe(self, calls: Calls, now_ms: int) -> None:
         """The cheapest call that tells whether the credentials are good. Raises as `deliver`."""
         ...

@@ -19,6 +19,9 @@ MAX_MESSAGE_BYTES: Final = 32_768
 MAX_BATCH_MESSAGES: Final = 2_500
 """Segment documents 2,500 events in one batch."""
 
+GROUP_ID: Final = "groupId"
+"""The name under which a group call says the account of its user."""
+
 TYPES: Final = frozenset({"identify", "track", "group", "page", "screen", "alias"})
 
 _TYPE_OF_KIND: Final = {
@@ -137,6 +140,11 @@ def read_entry(logged: LoggedEntry) -> Iterator[Message | Discarded]:
             yield _read_message(frame, index, raw)
         except _DiscardError as discard:
             yield Discarded(logged.offset + index, entry.source_id, discard.reason)
+
+
+def messages_of(logged: LoggedEntry) -> dict[int, Message]:
+    """The valid messages of an entry by offset."""
+    return {item.offset: item for item in read_entry(logged) if isinstance(item, Message)}
 
 
 def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:

@@ -5,16 +5,16 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from gainsight_destination.deliver.reader import StoreReader
 from gainsight_destination.destinations.contract import Delivery
 from gainsight_destination.eventlog.contract import EventLog
-from gainsight_destination.events.message import Message
+from gainsight_destination.events.account_ids import doubt
+from gainsight_destination.events.message import GROUP_ID, Message, messages_of
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.records import deliveries
-from gainsight_destination.records.reader import StoreReader, messages_of
-from gainsight_destination.resolve.account_ids import doubt
 from gainsight_destination.resolve.duplicates import find
 from gainsight_destination.resolve.facts import Fact
-from gainsight_destination.resolve.identities import ANONYMOUS, GROUP_ID, USER, IdentityGraph
+from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph
 from gainsight_destination.resolve.routes import Connected
 
 KINDS = {USER: "userId", ANONYMOUS: "anonymousId"}

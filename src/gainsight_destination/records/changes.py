@@ -184,15 +184,15 @@ class RecordChanges:
             self._new_records,
         )
 
-    def _settle_existing(self) -> set[int]:
-        """Make the touched records dirty; those that stay parked come back."""
+    def _settle_existing(self) -> dict[int, str]:
+        """Make the touched records dirty; those that stay parked come back, with the reason."""
         existing = sorted(self._touched - self._created)
         unusual = self._connection.execute(
-            "SELECT id, state FROM records"
+            "SELECT id, state, reason FROM records"
             " WHERE id IN (SELECT value FROM json_each(?)) AND state IN ('dead', 'parked')",
             (json.dumps(existing),),
         ).fetchall()
-        for record_id, state in unusual:
+        for record_id, state, _ in unusual:
             if state == "dead":
                 dead_letters.revive(self._connection, self._books, record_id, self._now_ms)
         self._connection.executemany(
@@ -202,7 +202,7 @@ class RecordChanges:
             " state = CASE state WHEN 'clean' THEN 'dirty' ELSE state END WHERE id = ?",
             [(self._revision, self._now_ms, self._now_ms, record_id) for record_id in existing],
         )
-        return {record_id for record_id, state in unusual if state == "parked"}
+        return {record_id: reason for record_id, state, reason in unusual if state == "parked"}
 
     def _write_statements(self) -> None:
         self._connection.executemany(
@@ -215,19 +215,19 @@ class RecordChanges:
             self._statements,
         )
 
-    def _write_deliveries(self, parked: set[int]) -> None:
+    def _write_deliveries(self, parked: dict[int, str]) -> None:
         for delivery, records in self._new:
             delivery.open_records = len(records)
             delivery.parked_records = sum(record_id in parked for record_id in records)
             if records:
-                delivery.state, delivery.reason = deliveries.state_of_records(delivery)
+                delivery.state, delivery.reason = deliveries.state_of_records(delivery, _reason(records, parked))
             self._touches.extend((record_id, delivery.offset, self._revision) for record_id in records)
             self._books.enter(self._destination_id, delivery.source_id, delivery.state, delivery.reason)
         deliveries.insert(self._connection, self._destination_id, (delivery for delivery, _ in self._new))
         for delivery, records in self._changed:
             self._rewrite(delivery, records, parked)
 
-    def _rewrite(self, delivery: Delivery, records: list[int], parked: set[int]) -> None:
+    def _rewrite(self, delivery: Delivery, records: list[int], parked: dict[int, str]) -> None:
         now = deliveries.get(self._connection, self._destination_id, delivery.offset)
         assert now is not None
         if delivery.state:  # filtered or parked: it waits for no record any more
@@ -246,7 +246,7 @@ class RecordChanges:
         )
         deliveries.update(self._connection, self._destination_id, delivery)
 
-    def _wait_for(self, delivery: Delivery, now: Delivery, records: list[int], parked: set[int]) -> None:
+    def _wait_for(self, delivery: Delivery, now: Delivery, records: list[int], parked: dict[int, str]) -> None:
         waiting = {
             record_id
             for (record_id,) in self._connection.execute(
@@ -258,7 +258,8 @@ class RecordChanges:
         delivery.open_records = now.open_records + len(fresh)
         delivery.parked_records = now.parked_records + sum(record_id in parked for record_id in fresh)
         delivery.dead_records = now.dead_records
-        delivery.state, delivery.reason = deliveries.state_of_records(delivery)
+        because = now.reason if now.state == "parked" and now.parked_records else _reason(fresh, parked)
+        delivery.state, delivery.reason = deliveries.state_of_records(delivery, because)
         self._touches.extend((record_id, delivery.offset, self._revision) for record_id in records)
 
     def _write_drop(self, delivery: Delivery, records: list[int]) -> None:
@@ -297,6 +298,10 @@ class RecordChanges:
             "UPDATE tallies SET count = count - ?, first_at_ms = ?, last_at_ms = ? WHERE record_id = ? AND user_id = ?",
             (count, min(times, default=0), max(times, default=0), record_id, user_id),
         )
+
+
+def _reason(records: list[int], parked: dict[int, str]) -> str:
+    return next((parked[record_id] for record_id in records if record_id in parked), "")
 
 
 def _by_record(contributions: Iterable[Contribution]) -> dict[tuple[str, str], Contribution]:

@@ -100,6 +100,16 @@ def _settle(connection: sqlite3.Connection, record_id: int, state: str, now_ms: 
     )
 
 
+def last_retry_ms(connection: sqlite3.Connection, destination_id: int) -> int:
+    """When a dead record of a destination was last given another chance; 0 for never."""
+    row = connection.execute(
+        "SELECT settled_at_ms FROM dead_letters WHERE destination_id = ? AND state = 'retried'"
+        " ORDER BY settled_at_ms DESC LIMIT 1",
+        (destination_id,),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def select(
     connection: sqlite3.Connection, *, destination_id: int | None = None, state: str | None = OPEN, limit: int = 100
 ) -> list[dict[str, Any]]:

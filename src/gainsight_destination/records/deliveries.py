@@ -11,20 +11,18 @@ from typing import Final
 from gainsight_destination.destinations.contract import Delivery
 from gainsight_destination.records.books import DEAD, DELIVERED, PARKED, PENDING, Books
 
-UNKNOWN_COMPANY: Final = "unknown_company"
-
 _COLUMNS: Final = Delivery.__struct_fields__
 _LIST: Final = ", ".join(_COLUMNS)
 _INSERT: Final = f"INSERT INTO deliveries (destination_id, {_LIST}) VALUES (?{',?' * len(_COLUMNS)})"
 _SELECT: Final = f"SELECT {_LIST} FROM deliveries WHERE destination_id = ?"
 
 
-def state_of_records(delivery: Delivery) -> tuple[str, str]:
-    """(state, reason) of a delivery that touches records."""
+def state_of_records(delivery: Delivery, parked_because: str = "") -> tuple[str, str]:
+    """(state, reason) of a delivery that touches records; one that was parked before keeps its reason."""
     if delivery.dead_records:
         return DEAD, ""
     if delivery.parked_records:
-        return PARKED, UNKNOWN_COMPANY
+        return PARKED, delivery.reason if delivery.state == PARKED else parked_because
     if delivery.open_records:
         return PENDING, ""
     return DELIVERED, ""
@@ -128,6 +126,7 @@ def shift_waiting(
     dead: int = 0,
 ) -> None:
     """Change the counts of every delivery that waits for a record, and move it in the books accordingly."""
+    (parked_because,) = connection.execute("SELECT reason FROM records WHERE id = ?", (record_id,)).fetchone()
     version_clause, version = ("", ()) if up_to_version is None else (" AND version <= ?", (up_to_version,))
     rows = connection.execute(
         "UPDATE deliveries SET open_records = open_records + ?, parked_records = parked_records + ?,"
@@ -140,7 +139,7 @@ def shift_waiting(
     changed = []
     for destination_id, *columns in rows:
         delivery = Delivery(*columns)
-        after = state_of_records(delivery)
+        after = state_of_records(delivery, parked_because)
         before = (delivery.state, delivery.reason)
         if after != before:
             books.move(destination_id, delivery.source_id, before, after)

@@ -10,8 +10,8 @@ from typing import Final
 
 from gainsight_destination.destinations.contract import Delivery, RecordDestination
 from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.events.message import messages_of
 from gainsight_destination.records import deliveries
-from gainsight_destination.records.reader import messages_of
 
 CHUNK: Final = 2_000
 OPEN_STATES: Final = ("parked", "pending", "dead")

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.resolve.facts import ALWAYS, Fact, Interval, in_force, intervals_of, learn
 
 USER: Final = 1
 ANONYMOUS: Final = 2
-
-GROUP_ID: Final = "groupId"
 
 Names = tuple[str, ...]
 """The trait names under which a destination reads the account id, best first."""

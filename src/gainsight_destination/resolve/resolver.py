@@ -12,15 +12,15 @@ from typing import Final
 
 from gainsight_destination.destinations.contract import Delivery
 from gainsight_destination.eventlog.contract import EventLog, LoggedEntry
-from gainsight_destination.events.message import Discarded, Message, read_entry
+from gainsight_destination.events.account_ids import doubt, normalise_account_id
+from gainsight_destination.events.message import GROUP_ID, Discarded, Message, messages_of, read_entry
 from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges, RecordIds
-from gainsight_destination.resolve.account_ids import doubt, normalise_account_id
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
-from gainsight_destination.resolve.identities import ANONYMOUS, GROUP_ID, USER, IdentityGraph, Scope
+from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph, Scope
 from gainsight_destination.resolve.resolution import resolve
 from gainsight_destination.resolve.routes import Connected, Route, Router
 from gainsight_destination.resolve.said import Said, SaidReader, best_account
@@ -354,10 +354,7 @@ def _message_at(log: EventLog, offset: int, cache: dict[int, LoggedEntry | None]
     logged = next((e for e in cache.values() if e is not None and e.offset <= offset < e.end), None)
     if logged is None:
         logged = cache[offset] = log.entry_of(offset)
-    if logged is None:
-        return None
-    found = next((item for item in read_entry(logged) if item.offset == offset), None)
-    return found if isinstance(found, Message) else None
+    return None if logged is None else messages_of(logged).get(offset)
 
 
 def _content(message: Message) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from gainsight_destination.resolve.filters import (
     FILTERED_BY_ALLOWLIST,
     FILTERED_BY_INTEGRATIONS,
     FILTERED_BY_TYPE,
+    Allowlist,
     enabled_by_integrations,
 )
 
@@ -40,6 +41,7 @@ class Router:
     def __init__(self, connection: sqlite3.Connection, destinations: Sequence[Connected]) -> None:
         self._connection = connection
         self._destinations = destinations
+        self._allowlists = {connected.id: Allowlist(connected.destination.allowlist) for connected in destinations}
         self._plain: dict[tuple[int, str, str | None], Route] = {}
         self._stored: dict[str, int] = {}
 
@@ -64,7 +66,7 @@ class Router:
         for connected in self._destinations:
             if message.source_id not in connected.source_ids:
                 continue
-            reason = filter_reason(message, connected.destination)
+            reason = filter_reason(message, connected.destination, self._allowlists[connected.id])
             if reason is None:
                 accepted.append(connected)
             else:
@@ -82,12 +84,12 @@ class Router:
         return route_id
 
 
-def filter_reason(message: Message, destination: RecordDestination) -> str | None:
+def filter_reason(message: Message, destination: RecordDestination, allowlist: Allowlist) -> str | None:
     """Why a destination does not get a message; None when it does. The order is Segment's: type first."""
     if not destination.supports(message.type):
         return FILTERED_BY_TYPE
     if not enabled_by_integrations(message.integrations, destination.integration_name):
         return FILTERED_BY_INTEGRATIONS
-    if message.event is not None and not destination.allows(message.event):
+    if message.event is not None and not allowlist.allows(message.event):
         return FILTERED_BY_ALLOWLIST
     return None

@@ -1,26 +1,14 @@
 """What a message itself says of account and e-mail, read from its traits or properties."""
 
-import re
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from gainsight_destination.events.account_ids import normalise_account_id
+from gainsight_destination.events.emails import normalise_email
 from gainsight_destination.events.message import Message, id_text
-from gainsight_destination.resolve.account_ids import normalise_account_id
 from gainsight_destination.resolve.identities import Names
-
-_EMAIL: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
-MAX_EMAIL_CHARACTERS: Final = 254
-"""The longest address that fits an SMTP path (RFC 5321, 4.5.3.1.3)."""
-
-
-def normalise_email(value: object) -> str | None:
-    """Trimmed and lower case, or None when it has not the shape of an address."""
-    if not isinstance(value, str):
-        return None
-    text = value.strip().lower()
-    return text if len(text) <= MAX_EMAIL_CHARACTERS and _EMAIL.fullmatch(text) else None
 
 
 class Said(NamedTuple):

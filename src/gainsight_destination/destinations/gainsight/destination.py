@@ -32,20 +32,20 @@ from gainsight_destination.destinations.gainsight.projection import Projection
 from gainsight_destination.destinations.gainsight.responses import NO_MATCH, read_answer, records_of
 from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.events.account_ids import spellings
 from gainsight_destination.events.timestamps import DAY_MS
-from gainsight_destination.records.deliveries import UNKNOWN_COMPANY
-from gainsight_destination.resolve.account_ids import spellings
-from gainsight_destination.resolve.filters import Allowlist
 
 INTEGRATION_NAME: Final = "Gainsight"
 """Segment's catalog name of this destination: the one people write into the `integrations` object."""
 
 SUPPORTED: Final = frozenset({"identify", "track", "group"})
 KEY_FIELDS: Final = {EVENT: "Message_Id__gc", USAGE: "Usage_Key__gc"}
+UNKNOWN_COMPANY: Final = "unknown_company"
 RECHECK_COMPANY_SECONDS: Final = 900.0
 ASYNC_FROM_PEOPLE: Final = 3
 """From this many people on, one asynchronous call and the look at its result cost less than single calls."""
 FIRST_POLL_SECONDS: Final = 5.0
+METADATA_FRESH_MS: Final = 15 * 60_000
 
 
 class GainsightDestination:
@@ -74,9 +74,10 @@ class GainsightDestination:
             correction_ms=int(settings.correction_days * DAY_MS),
         )
         self.base_url = settings.domain
-        self._allowlist = Allowlist(settings.events)
+        self.allowlist: Collection[str] = settings.events
         self._projection = Projection(settings)
         self._schemas: dict[str, Schema] = {}
+        self._described_at_ms: dict[str, int] = {}
         self._people_in_bulk = True
 
     @property
@@ -87,9 +88,6 @@ class GainsightDestination:
 
     def supports(self, message_type: str) -> bool:
         return message_type in SUPPORTED
-
-    def allows(self, event: str) -> bool:
-        return self._allowlist.allows(event)
 
     def place(self, delivery: Delivery) -> Placement:
         return place(delivery, self.settings)
@@ -106,8 +104,8 @@ class GainsightDestination:
         }
         return names[object_name] or ""
 
-    async def prepare(self, object_name: str, calls: Calls) -> None:
-        if object_name in self._schemas:
+    async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
+        if object_name in self._schemas and now_ms - self._described_at_ms[object_name] < METADATA_FRESH_MS:
             return
         call = requests.describe(self.api_name(object_name))
         answer = await calls.send(call)
@@ -123,6 +121,7 @@ class GainsightDestination:
                 answer,
             )
         self._schemas[object_name] = schema
+        self._described_at_ms[object_name] = now_ms
 
     def _key_fields(self, object_name: str) -> tuple[str, ...]:
         if object_name == COMPANY:
@@ -130,7 +129,6 @@ class GainsightDestination:
         return (KEY_FIELDS[object_name],) if object_name in KEY_FIELDS else ("Email",)
 
     def forget_metadata(self) -> None:
-        """Read the objects' metadata again at the next delivery."""
         self._schemas.clear()
 
     def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
@@ -326,10 +324,10 @@ class GainsightDestination:
         found = {str(row.get(field)) for row in self._rows_found(call, await calls.send(call))}
         return {draft.record.id: "present" if draft.name in found else "absent" for draft in drafts}
 
-    async def probe(self, calls: Calls) -> None:
+    async def probe(self, calls: Calls, now_ms: int) -> None:
         self.forget_metadata()
         self._people_in_bulk = True
-        await self.prepare(COMPANY, calls)
+        await self.prepare(COMPANY, calls, now_ms)
 
 
 def digest(content: Any) -> bytes:

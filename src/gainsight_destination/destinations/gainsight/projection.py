@@ -14,8 +14,8 @@ from gainsight_destination.destinations.contract import Draft, Record, RecordRea
 from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
 from gainsight_destination.destinations.gainsight.schema import Schema, fit
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.events.timestamps import iso_day, iso_utc
-from gainsight_destination.resolve.identities import GROUP_ID
 
 Said = tuple[int, str, Statement, Mapping[str, Any]]
 """(at_ms, message id, statement, traits), as RecordReader.statements gives them."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gainsight_destination.events.emails import normalise_email
 from gainsight_destination.events.timestamps import iso_day, iso_utc, parse_timestamp_ms, utc_day
-from gainsight_destination.resolve.said import normalise_email
 
 NUMERIC: Final = frozenset({"NUMBER", "CURRENCY", "PERCENTAGE", "JSONNUMBER"})
 BOOLEAN: Final = frozenset({"BOOLEAN", "JSONBOOLEAN"})

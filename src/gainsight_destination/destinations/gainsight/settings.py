@@ -130,12 +130,14 @@ def warnings(settings: GainsightSettings) -> list[str]:
     for name, object_name in (("eventObject", settings.event_object), ("usageObject", settings.usage_object)):
         if object_name is not None and not object_name.endswith("__gc"):
             found.append(f"{name} does not end in __gc, as the API names of Gainsight's custom objects do")
-    if settings.event_object is None and settings.usage_object is None and not settings.triggers:
+    if settings.event_object is None and settings.usage_object is None:
         found.append("eventObject and usageObject are both null, so track events are accepted and not delivered")
     if settings.account_field in settings.company_fields.values():
         found.append(f"companyFields maps to {settings.account_field}, which is set from the account id only")
-    if settings.shared_secret and not settings.triggers:
-        found.append("sharedSecret is used for triggers only, and there are none")
+    if settings.triggers:
+        found.append("triggers are checked and kept, and not fired yet")
+    if settings.bulk_jobs:
+        found.append("bulkJobs are checked and kept, and not used yet")
     return found
 
 

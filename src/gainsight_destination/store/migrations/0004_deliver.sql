@@ -69,6 +69,7 @@ CREATE TABLE dead_letters (
     settled_at_ms  INTEGER
 );
 CREATE INDEX dead_letters_open ON dead_letters (destination_id, id) WHERE state = 'open';
+CREATE INDEX dead_letters_retried ON dead_letters (destination_id, settled_at_ms) WHERE state = 'retried';
 CREATE UNIQUE INDEX dead_letters_of_record ON dead_letters (record_id) WHERE state = 'open';
 
 CREATE INDEX references_missing_of_record ON references_missing (record_id);

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gainsight_destination.destinations.contract import Delivery, Statement
-from gainsight_destination.eventlog.contract import EventLog, LoggedEntry
-from gainsight_destination.events.message import Message, read_entry
+from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.events.message import Message, messages_of
 from gainsight_destination.records import deliveries
 from gainsight_destination.resolve.identities import IdentityGraph
 
@@ -104,11 +104,6 @@ class StoreReader:
             (record_id,),
         ).fetchone()
         return count, first_at_ms, last_at_ms
-
-
-def messages_of(logged: LoggedEntry) -> dict[int, Message]:
-    """The valid messages of an entry by offset."""
-    return {item.offset: item for item in read_entry(logged) if isinstance(item, Message)}
 
 
 def decode_body(body: bytes) -> Mapping[str, Any]:

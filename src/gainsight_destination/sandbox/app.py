@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -104,8 +105,9 @@ def _answering(sandbox: Sandbox, endpoint: Endpoint) -> Callable[[Request], Any]
             return _response(failure(error, ""))
         try:
             outcome = await sandbox.run(lambda tenant: exchange(tenant, call, endpoint))
-        except Exception:
-            log.exception("sandbox.call_failed", method=call.method, path=call.path)
+        except Exception as error:
+            where = "".join(traceback.format_tb(error.__traceback__))  # no message and no locals: they quote records
+            log.error("sandbox.call_failed", method=call.method, error=type(error).__name__, where=where)
             fault = RefusedError(500, answers.SERVER_FAULT, answers.SERVER_FAULT_TEXT)
             return _response(failure(fault, ""))
         return await _respond(sandbox, request, outcome)

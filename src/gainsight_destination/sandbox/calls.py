@@ -33,7 +33,7 @@ class Call:
         """The body. Raises RefusedError when it is not JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid("The request body is not valid JSON") from error
 
     def json_object(self) -> dict[str, Any]:

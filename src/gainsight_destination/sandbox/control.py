@@ -201,7 +201,7 @@ def _guarded(handler: Control) -> Callable[[Request], Awaitable[Response]]:
 async def _body(request: Request, shape: type[T] | Any) -> Any:
     try:
         return msgspec.json.decode(await request.body(), type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidSettingsError([f"the request body does not fit: {error}"]) from error
 
 

@@ -8,6 +8,11 @@ DAY_MS: Final = 86_400_000
 OLDEST_EPOCH_MS: Final = 100_000_000_000
 """Smaller integers are no plausible milliseconds: Gainsight refuses 210318 for a DATE."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_MS: Final = -62_135_596_800_000
+"""The first moment of the year 1; what comes before it is no date."""
+LAST_MS: Final = 253_402_300_799_999
+"""The last moment of the year 9999."""
+MAX_OFFSET_MINUTES: Final = 14 * 60
 DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 MOMENT: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,3}))?(Z|[+-]\d\d:?\d\d)?", re.ASCII
@@ -17,7 +22,7 @@ MOMENT: Final = re.compile(
 def parse_written_date(value: Any) -> int | None:
     """A value sent for a DATE: `YYYY-MM-DD` or epoch milliseconds; None when it is neither."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return value // DAY_MS * DAY_MS if OLDEST_EPOCH_MS <= abs(value) < 10**15 else None
+        return value // DAY_MS * DAY_MS if abs(value) >= OLDEST_EPOCH_MS and FIRST_MS <= value <= LAST_MS else None
     return _day_ms(value) if isinstance(value, str) else None
 
 
@@ -83,11 +88,14 @@ def _moment_ms(match: "re.Match[str]", default_offset_hours: float) -> int | Non
     else:
         digits = offset[1:].replace(":", "")
         minutes = (int(digits[:2]) * 60 + int(digits[2:])) * (-1 if offset[0] == "-" else 1)
+        if int(digits[2:]) > 59 or abs(minutes) > MAX_OFFSET_MINUTES:
+            return None
     try:
         moment = datetime(year, month, day, hour, minute, second, milliseconds * 1_000, tzinfo=UTC)
     except ValueError:
         return None
-    return _ms(moment) - minutes * 60_000
+    value_ms = _ms(moment) - minutes * 60_000
+    return value_ms if FIRST_MS <= value_ms <= LAST_MS else None
 
 
 def _ms(moment: datetime) -> int:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.load import event, request, run_client
+from benchmarks.report import Figure
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.runtime.testing import running_serve, write_sources
 from gainsight_destination.workspace.model import Source
@@ -63,26 +61,23 @@ def peak_rss_mb(process_id: int) -> float:
     return float("nan")
 
 
-def run(*, seconds: float) -> None:
-    """Measure both shapes of load and print a table."""
+def run(*, seconds: float) -> list[Figure]:
+    """Measure both shapes of load."""
     batches = [
         request("/v1/batch", {"batch": [event(start + i) for i in range(BATCH)]}, WRITE_KEY)
         for start in range(0, 64 * BATCH, BATCH)
     ]
     singles = [request("/v1/track", event(number), WRITE_KEY) for number in range(1_000)]
-    table = Table(title=f"ingest, {CONNECTIONS} connections, every acknowledgement after fsync")
-    for heading in ("load", "events/s", "ack p50 ms", "ack p99 ms", "failed", "peak RSS MB"):
-        table.add_column(heading, justify="left" if heading == "load" else "right")
-    for measured in (
-        measure(f"batches of {BATCH}", batches, BATCH, seconds),
-        measure("single posts", singles, 1, seconds),
-    ):
-        table.add_row(
-            measured.what,
-            f"{measured.messages_per_second:,.0f}",
-            f"{measured.ack_p50_ms:.1f}",
-            f"{measured.ack_p99_ms:.1f}",
-            str(measured.failed),
-            f"{measured.rss_mb:.0f}",
+    return [
+        Figure(
+            f"ingest, {measured.what}, {CONNECTIONS} connections",
+            measured.messages_per_second,
+            "events/s",
+            f"ack p50 {measured.ack_p50_ms:.1f} ms, p99 {measured.ack_p99_ms:.1f} ms; {measured.failed} failed; "
+            f"peak {measured.rss_mb:.0f} MB",
         )
-    Console().print(table)
+        for measured in (
+            measure(f"batches of {BATCH}", batches, BATCH, seconds),
+            measure("single posts", singles, 1, seconds),
+        )
+    ]

@@ -13,6 +13,7 @@ from gainsight_destination.destinations.contract import Limits, QuotaSpentError
 MINUTE_MS: Final = 60_000
 DAY_MINUTES: Final = 1_440
 KEPT_MINUTES: Final = 2 * DAY_MINUTES
+EARLY_FLUSH_UP_TO_SECONDS: Final = 60.0
 
 
 class Spent(NamedTuple):
@@ -79,13 +80,16 @@ def spend(connection: sqlite3.Connection, destination_id: int, limits: Limits, n
 def patience_seconds(limits: Limits, used: Spent, now_ms: int) -> float:
     """How long a record may wait for its batch to fill.
 
-    `flush_seconds` while the quota is free; a fifth of it while hardly any of the quota is used; and the more the
-    day's calls run ahead of the clock, the longer, up to twenty times: then full batches matter more than freshness.
+    `flush_seconds` while the quota is free; a fifth of it while hardly any of the quota is used, unless so long a
+    wait was set that few calls are what is wanted; and the more the day's calls run ahead of the clock, the longer,
+    up to twenty times: then full batches matter more than freshness.
     """
     day_gone = (now_ms // MINUTE_MS % DAY_MINUTES + 1) / DAY_MINUTES
     day_used = used.day / limits.calls_per_day
     ahead = day_used - day_gone
     if ahead > 0.05:
         return limits.flush_seconds * min(20.0, 1 + 100 * (ahead - 0.05))
+    if limits.flush_seconds > EARLY_FLUSH_UP_TO_SECONDS:
+        return limits.flush_seconds
     idle = used.minute * 10 < limits.calls_per_minute and day_used < day_gone / 2
     return limits.flush_seconds / 5 if idle else limits.flush_seconds

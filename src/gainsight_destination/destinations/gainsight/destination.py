@@ -45,7 +45,8 @@ RECHECK_COMPANY_SECONDS: Final = 900.0
 ASYNC_FROM_PEOPLE: Final = 3
 """From this many people on, one asynchronous call and the look at its result cost less than single calls."""
 FIRST_POLL_SECONDS: Final = 5.0
-METADATA_FRESH_MS: Final = 15 * 60_000
+METADATA_FRESH_MS: Final = 6 * 3_600_000
+"""Metadata is read again after so long; at once after a refusal, a pause or a retry, when it may have changed."""
 
 
 class GainsightDestination:

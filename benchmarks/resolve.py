@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.report import Figure
+from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
 from gainsight_destination.destinations.gainsight.settings import parse_settings
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.resolve.resolver import Resolver
-from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 

@@ -19,6 +19,7 @@ import uvloop
 
 from gainsight_destination.clock import Clock, SystemClock
 from gainsight_destination.deliver.worker import DeliveryWorker
+from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.destinations.registry import build
 from gainsight_destination.errors import StoppedError, UnavailableError
 from gainsight_destination.eventlog.contract import LoggedEntry
@@ -34,7 +35,6 @@ from gainsight_destination.records.upkeep import (
     settle,
 )
 from gainsight_destination.resolve.resolver import Resolver
-from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.runtime.options import EngineOptions
 from gainsight_destination.store.database import Database
 from gainsight_destination.workspace.model import Workspace

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from gainsight_destination.deliver.worker import DeliveryWorker
+from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
 from gainsight_destination.destinations.gainsight.settings import parse_settings
 from gainsight_destination.observe.status import status
 from gainsight_destination.resolve.resolver import Resolver
-from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
 from gainsight_destination.store.database import Database
 from gainsight_destination.testing import ManualClock

@@ -9,7 +9,7 @@ from typing import Any
 from gainsight_destination.deliver import outcomes
 from gainsight_destination.deliver.outcomes import Sent
 from gainsight_destination.deliver.reader import StoreReader
-from gainsight_destination.destinations.contract import Delivered, Draft, Outcome, Record
+from gainsight_destination.destinations.contract import Connected, Delivered, Draft, Outcome, Record
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
 from gainsight_destination.destinations.gainsight.schema import Field, Schema
 from gainsight_destination.destinations.gainsight.settings import parse_settings
@@ -17,7 +17,6 @@ from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe.status import status
 from gainsight_destination.resolve.resolver import Resolver
-from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 

@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.destinations.registry import build
 from gainsight_destination.errors import UserError
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
-from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.store.database import connect
 from gainsight_destination.workspace.model import Destination
 from gainsight_destination.workspace.secrets import Secrets

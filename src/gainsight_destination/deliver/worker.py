@@ -34,6 +34,7 @@ from gainsight_destination.destinations.contract import (
     AuthenticationError,
     BatchRejectedError,
     CallError,
+    Connected,
     Deferred,
     Delivered,
     Draft,
@@ -49,7 +50,6 @@ from gainsight_destination.destinations.contract import (
 )
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.records import dead_letters
-from gainsight_destination.resolve.routes import Connected
 from gainsight_destination.store.database import Database
 
 IDLE_SECONDS: Final = 0.5

@@ -414,3 +414,13 @@ class RecordDestination(Protocol):
     async def probe(self, calls: Calls, now_ms: int) -> None:
         """The cheapest call that tells whether the credentials are good. Raises as `deliver`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A configured destination and the sources connected to it."""
+
+    id: int
+    name: str
+    source_ids: frozenset[int]
+    destination: RecordDestination

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gainsight_destination.deliver.reader import StoreReader
-from gainsight_destination.destinations.contract import Delivery
+from gainsight_destination.destinations.contract import Connected, Delivery
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.events.account_ids import doubt
 from gainsight_destination.events.message import GROUP_ID, Message, messages_of
@@ -15,7 +15,6 @@ from gainsight_destination.records import deliveries
 from gainsight_destination.resolve.duplicates import find
 from gainsight_destination.resolve.facts import Fact
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph
-from gainsight_destination.resolve.routes import Connected
 
 KINDS = {USER: "userId", ANONYMOUS: "anonymousId"}
 

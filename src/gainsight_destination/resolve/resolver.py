@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gainsight_destination.destinations.contract import Delivery
+from gainsight_destination.destinations.contract import Connected, Delivery
 from gainsight_destination.eventlog.contract import EventLog, LoggedEntry
 from gainsight_destination.events.account_ids import doubt, normalise_account_id
 from gainsight_destination.events.message import GROUP_ID, Discarded, Message, messages_of, read_entry
@@ -22,7 +22,7 @@ from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph, Scope
 from gainsight_destination.resolve.resolution import resolve
-from gainsight_destination.resolve.routes import Connected, Route, Router
+from gainsight_destination.resolve.routes import Route, Router
 from gainsight_destination.resolve.said import Said, SaidReader, best_account
 
 WORKSPACE: Final = 0

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gainsight_destination.destinations.contract import RecordDestination
+from gainsight_destination.destinations.contract import Connected, RecordDestination
 from gainsight_destination.events.message import Message
 from gainsight_destination.resolve.filters import (
     FILTERED_BY_ALLOWLIST,
@@ -14,16 +14,6 @@ from gainsight_destination.resolve.filters import (
     Allowlist,
     enabled_by_integrations,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A destination and the sources connected to it."""
-
-    id: int
-    name: str
-    source_ids: frozenset[int]
-    destination: RecordDestination
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,16 @@ async def test_a_field_can_be_changed(api: httpx.AsyncClient, sandbox: RunningSa
     assert answer.json()["errorCode"] == "GSOBJ_1001"
 
 
+async def test_rows_are_found_by_a_field_that_became_a_key(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """A long text is not indexed; shortened, it finds the rows that were written before."""
+    await api.post(EVENTS, json={"records": [{"Message_Id__gc": "m", "Properties__gc": "p"}]})
+    await sandbox.control("PUT", "schema/Segment_Event__gc/fields/Properties__gc", {"length": 40})
+    record = {"Properties__gc": "p", "User_Id__gc": "u"}
+    answer = await api.put(EVENTS, params={"keys": "Properties__gc"}, json={"records": [record]})
+    assert answer.status_code == 200
+    assert [row["User_Id__gc"] for row in await sandbox.rows("Segment_Event__gc")] == ["u"]
+
+
 async def test_objects_come_and_go(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
     """A new custom object has the system fields; a removed one takes its rows along."""
     made = await sandbox.control("PUT", "schema/Thing__gc", {"label": "Thing", "fields": [{"name": "A__gc"}]})

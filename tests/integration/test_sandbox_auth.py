@@ -17,17 +17,6 @@ OTHER_KEY = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
 async def nobody(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
     """A client without any key."""
     async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as client:

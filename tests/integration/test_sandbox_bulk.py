@@ -1,35 +1,16 @@
 """The sandbox's Bulk API: a CSV file for a job that an administrator set up, done in the background."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
+from gainsight_destination.sandbox.testing import RunningSandbox
 from gainsight_destination.testing import ManualClock
 
 IMPORT = "/v1.0/admin/connector/job/bulkimport"
 USAGE = "Segment_Usage_Daily__gc"
 HEADER = "Usage_Key__gc,Usage_Date__gc,Event_Count__gc,Event_Name__gc\n"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
 
 
 async def submit(api: httpx.AsyncClient, text: str | bytes, job: str = "segment-usage-daily") -> httpx.Response:

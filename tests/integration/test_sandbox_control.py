@@ -1,7 +1,6 @@
 """The sandbox's control API: reset, look inside, and change what a rehearsal needs."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,6 @@ from gainsight_destination.testing import START_MS, ManualClock
 
 EVENTS = "/v1/data/objects/Segment_Event__gc"
 PING = "/v1.0/api/people"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
 
 
 async def refused(sandbox: RunningSandbox, method: str, path: str, body: Any = None) -> tuple[int, str]:

@@ -1,35 +1,16 @@
 """The sandbox fails on purpose: each fault does to a call what its name says, and only to the calls it is for."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
+from gainsight_destination.sandbox.testing import RunningSandbox
 from gainsight_destination.testing import ManualClock
 
 EVENTS = "/v1/data/objects/Segment_Event__gc"
 BODY = {"records": [{"Message_Id__gc": "m"}]}
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
 
 
 async def written(sandbox: RunningSandbox) -> int:

@@ -27,12 +27,6 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[RunningSandbox]:
         yield running
 
 
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
-
-
 async def test_the_clickstream_keeps_messages_as_they_came(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
     """200 with result true and nothing more; the message is stored whole."""
     message = {"type": "track", "userId": "u", "event": "Report Viewed", "properties": {"a": [1, None, "é"]}}

@@ -18,12 +18,6 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[RunningSandbox]:
         yield running
 
 
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
-
-
 async def described(api: httpx.AsyncClient, name: str) -> dict[str, dict[str, Any]]:
     answer = await api.get(f"{META}/objects/{name}/describe", params={"idd": "true"})
     assert answer.status_code == 200

@@ -1,34 +1,15 @@
 """The sandbox's object API answers inserts, updates, reads and deletes as Gainsight documents them."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
+from gainsight_destination.sandbox.testing import RunningSandbox
 from gainsight_destination.testing import START_MS, ManualClock
 
 COMPANIES = "/v1/data/objects/Company"
 EVENTS = "/v1/data/objects/Segment_Event__gc"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
 
 
 async def insert(api: httpx.AsyncClient, path: str, *records: dict[str, Any], **body: Any) -> httpx.Response:

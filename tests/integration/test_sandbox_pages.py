@@ -19,12 +19,6 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[RunningSandbox]:
         yield running
 
 
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
-
-
 async def page(api: httpx.AsyncClient, path: str, status: int = 200) -> str:
     answer = await api.get(path)
     assert answer.status_code == status

@@ -1,33 +1,14 @@
 """The sandbox's People API: upsert by e-mail, links to companies, and up to fifty people in the background."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
+from gainsight_destination.sandbox.testing import RunningSandbox
 from gainsight_destination.testing import ManualClock
 
 PATHS = ["/v1/peoplemgmt/v1.0/people", "/v1.0/api/people"]
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
 
 
 @pytest.fixture(params=PATHS)

@@ -28,12 +28,6 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[RunningSandbox]:
         yield running
 
 
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
-
-
 def condition(name: str, operator: str, *values: Any, alias: str = "A") -> dict[str, Any]:
     return {"name": name, "alias": alias, "operator": operator, "value": list(values)}
 

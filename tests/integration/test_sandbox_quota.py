@@ -1,33 +1,13 @@
 """The sandbox's quota: fixed windows of the minute and the day, on its own clock."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
+from gainsight_destination.sandbox.testing import RunningSandbox
 from gainsight_destination.testing import START_MS, ManualClock
 
 PING = "/v1.0/api/people"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path, clock: ManualClock) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(tmp_path / "sandbox.db", clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[httpx.AsyncClient]:
-    async with sandbox.client() as client:
-        yield client
 
 
 async def ping(api: httpx.AsyncClient, times: int) -> list[int]:

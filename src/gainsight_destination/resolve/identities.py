@@ -155,9 +155,12 @@ class IdentityGraph:
         self._identities[identity_id] = Identity()
 
     def flush(self) -> None:
-        """Write what was learned; part of the caller's transaction."""
+        """Write what was learned, in key order, which touches each page once; part of the caller's transaction."""
         write = self._connection.executemany
-        write("INSERT OR IGNORE INTO links (identity_id, at_ms, message_id, user_id) VALUES (?,?,?,?)", self._new_links)
+        write(
+            "INSERT OR IGNORE INTO links (identity_id, at_ms, message_id, user_id) VALUES (?,?,?,?)",
+            sorted(self._new_links),
+        )
         write("INSERT OR IGNORE INTO linked (user_id, identity_id) VALUES (?,?)", self._new_members)
         write(
             "INSERT OR IGNORE INTO account_facts (identity_id, at_ms, message_id, name, account_id) VALUES (?,?,?,?,?)",

@@ -19,6 +19,8 @@ from gainsight_destination.errors import StorageFullError, UnavailableError
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 15.0
+WRITER_CACHE_KB = 65_536
+"""Pages a writer keeps in memory: SQLite's own 2 MB are read again and again once the tables have grown."""
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -37,6 +39,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = {-WRITER_CACHE_KB}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 

@@ -12,6 +12,9 @@ from gainsight_destination.cli.options import DataOption, DestinationOption, Jso
 
 app = typer.Typer(no_args_is_help=True, help="Look at, retry or discard records that a destination refused.")
 
+LikeOption = Annotated[
+    bool, typer.Option("--like", envvar="GAINSIGHT_DESTINATION_LIKE", help="And all with the same object and code.")
+]
 LetterArgument = Annotated[int, typer.Argument(metavar="ID", help="The dead letter's number, from `list`.")]
 
 
@@ -69,10 +72,7 @@ def show(letter_id: LetterArgument, data: DataOption = Path("data"), as_json: Js
 @app.command()
 def retry(
     letter_id: LetterArgument,
-    like: Annotated[
-        bool,
-        typer.Option("--like", envvar="GAINSIGHT_DESTINATION_LIKE", help="And all with the same object and code."),
-    ] = False,
+    like: LikeOption = False,
     data: DataOption = Path("data"),
     as_json: JsonOption = False,
 ) -> None:
@@ -85,10 +85,7 @@ def retry(
 @app.command()
 def discard(
     letter_id: LetterArgument,
-    like: Annotated[
-        bool,
-        typer.Option("--like", envvar="GAINSIGHT_DESTINATION_LIKE", help="And all with the same object and code."),
-    ] = False,
+    like: LikeOption = False,
     data: DataOption = Path("data"),
     as_json: JsonOption = False,
 ) -> None:

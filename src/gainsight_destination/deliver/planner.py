@@ -21,6 +21,8 @@ class Batch(NamedTuple):
     object: ObjectSpec
     presence: Presence
     records: tuple[Record, ...]
+    told_apart: bool = False
+    """They were refused together with others before."""
 
 
 class Plan(NamedTuple):
@@ -55,7 +57,9 @@ def plan(
             due = [row for row in rows if row[9] <= now_ms]
             go_at_ms = _go_at_ms(due, limit, patience_ms)
             if due and go_at_ms <= now_ms:
-                return Plan(Batch(spec, presence, tuple(Record(*row[:9]) for row in due)), None)
+                return Plan(
+                    Batch(spec, presence, tuple(Record(*row[:9]) for row in due), batch_limit is not None), None
+                )
             look_again += [go_at_ms] if due else []
             look_again += [row[9] for row in rows[len(due) : len(due) + 1]]
     return Plan(None, min(look_again, default=None))

@@ -200,7 +200,8 @@ class DeliveryWorker:
                     await self._write(drafts, await self._destination.deliver(drafts, self._calls))
             self._failures = 0
         except BatchRejectedError as error:
-            self._destination.forget_metadata()
+            if not batch.told_apart:  # perhaps the object has changed since it was described
+                self._destination.forget_metadata()
             await self._write(drafts, self._rejected(drafts, error))
         except MisconfiguredError as error:
             self._destination.forget_metadata()

@@ -8,7 +8,7 @@ An outcome belongs to a record's version: what came while the call was under way
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from gainsight_destination.deliver import references
@@ -45,21 +45,25 @@ def apply(
     sent: Mapping[int, Sent],
     outcomes: Mapping[int, Outcome],
     now_ms: int,
+    referenced: Collection[str] = (),
 ) -> None:
-    """Write the outcomes of a batch, by record id; part of the caller's transaction."""
+    """Write the outcomes of a batch, by record id; part of the caller's transaction.
+
+    `referenced` are the objects that other records point at.
+    """
     books = Books()
     reached: dict[Reference, str | None] = {}
     for record_id, outcome in sorted(outcomes.items()):
         record = sent[record_id]
         if isinstance(outcome, Delivered):
             _delivered(connection, books, record, outcome, now_ms)
-            references.set_missing(connection, destination_id, record_id, outcome.missing)
-            reached[Reference(record.object, record.name)] = outcome.remote_id or ""
+            references.set_missing(connection, destination_id, record_id, outcome.missing, now_ms)
+            if record.object in referenced:
+                reached[Reference(record.object, record.name)] = outcome.remote_id or ""
         elif isinstance(outcome, Unneeded):
             _close(connection, books, record, now_ms)
         elif isinstance(outcome, Rejected):
-            _unpark(connection, books, record_id)
-            dead_letters.bury(connection, books, record_id, record.name, outcome, now_ms)
+            _rejected(connection, books, record, outcome, now_ms)
         elif isinstance(outcome, Parked):
             _parked(connection, books, record_id, outcome, now_ms)
         elif isinstance(outcome, Submitted):
@@ -89,6 +93,17 @@ def _close(connection: sqlite3.Connection, books: Books, record: Sent, now_ms: i
     )
     shift_waiting(connection, books, record.record_id, up_to_version=record.version, opened=-1)
     connection.execute("DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version))
+    dead_letters.settle_superseded(connection, record.record_id, now_ms)
+
+
+def _rejected(connection: sqlite3.Connection, books: Books, record: Sent, outcome: Rejected, now_ms: int) -> None:
+    """Bury what was refused, unless the record has changed since: the change may be what mends it."""
+    (version,) = connection.execute("SELECT version FROM records WHERE id = ?", (record.record_id,)).fetchone()
+    if version != record.version:
+        defer(connection, record.record_id, Deferred(0, "changed since it was refused", batch_limit=1), now_ms)
+        return
+    _unpark(connection, books, record.record_id)
+    dead_letters.bury(connection, books, record.record_id, record.name, outcome, now_ms)
 
 
 def _unpark(connection: sqlite3.Connection, books: Books, record_id: int) -> None:

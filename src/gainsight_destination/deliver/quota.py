@@ -77,6 +77,11 @@ def spend(connection: sqlite3.Connection, destination_id: int, limits: Limits, n
     return minute
 
 
+def still_in(minute: int, limits: Limits, now_ms: int) -> bool:
+    """Whether a call entered in a minute may still be sent: in that minute, and clear of its end."""
+    return now_ms // MINUTE_MS == minute and now_ms % MINUTE_MS <= MINUTE_MS - round(limits.edge_seconds * 1000)
+
+
 def patience_seconds(limits: Limits, used: Spent, now_ms: int) -> float:
     """How long a record may wait for its batch to fill.
 

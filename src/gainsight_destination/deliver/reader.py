@@ -1,6 +1,7 @@
 """What a destination may ask of the store when it computes records: one snapshot, with a little memory."""
 
 import json
+import math
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -109,7 +110,13 @@ class StoreReader:
 def decode_body(body: bytes) -> Mapping[str, Any]:
     """Traits or properties as objects; what is nested deeper than Python reads counts as empty."""
     try:
-        decoded = json.loads(body)
+        decoded = json.loads(body, parse_float=_finite)
     except (ValueError, RecursionError):
         return {}
     return decoded if isinstance(decoded, dict) else {}
+
+
+def _finite(text: str) -> float | str:
+    """A number as JSON can carry it on; one too great for that (1e999) stays the text it was."""
+    number = float(text)
+    return number if math.isfinite(number) else text

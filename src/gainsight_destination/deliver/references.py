@@ -33,6 +33,13 @@ def learn(
         " ELSE excluded.remote_id END",
         [(destination_id, *reference, remote_id, now_ms) for reference, remote_id in remote_ids.items()],
     )
+    return _wake(connection, destination_id, remote_ids, now_ms)
+
+
+def _wake(
+    connection: sqlite3.Connection, destination_id: int, remote_ids: Mapping[Reference, str | None], now_ms: int
+) -> int:
+    """Make the records due that wait for these references."""
     woken: set[int] = set()
     for reference, remote_id in remote_ids.items():
         if remote_id is not None:
@@ -66,14 +73,21 @@ def forget(connection: sqlite3.Connection, destination_id: int, references: Coll
 
 
 def set_missing(
-    connection: sqlite3.Connection, destination_id: int, record_id: int, missing: Collection[Reference]
+    connection: sqlite3.Connection, destination_id: int, record_id: int, missing: Collection[Reference], now_ms: int
 ) -> None:
-    """Which references a record was delivered without."""
+    """Which references a record was delivered without; if one has become known meanwhile, the record is due again."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (record_id,))
     connection.executemany(
         "INSERT OR IGNORE INTO references_missing (destination_id, object, name, record_id) VALUES (?,?,?,?)",
         [(destination_id, *reference, record_id) for reference in missing],
     )
+    come_since = {
+        reference: remote_id
+        for reference, remote_id in known(connection, destination_id, missing, now_ms).items()
+        if remote_id is not None
+    }
+    if come_since:
+        _wake(connection, destination_id, come_since, now_ms)
 
 
 def stale(
@@ -81,10 +95,10 @@ def stale(
 ) -> list[Reference]:
     """Absent references that some record waits for and that were last looked for long ago."""
     rows = connection.execute(
-        "SELECT DISTINCT m.object, m.name FROM references_missing m JOIN references_known k"
-        " USING (destination_id, object, name)"
-        " WHERE m.destination_id = ? AND m.object = ? AND k.remote_id IS NULL AND k.checked_at_ms < ?"
-        " ORDER BY m.name LIMIT ?",
+        "SELECT k.object, k.name FROM references_known k"
+        " WHERE k.destination_id = ? AND k.object = ? AND k.remote_id IS NULL AND k.checked_at_ms < ?"
+        " AND EXISTS (SELECT 1 FROM references_missing m WHERE m.destination_id = k.destination_id"
+        " AND m.object = k.object AND m.name = k.name) ORDER BY k.checked_at_ms, k.name LIMIT ?",
         (destination_id, object_name, absent_before_ms, limit),
     )
     return [Reference(*row) for row in rows]

@@ -228,7 +228,7 @@ class MisconfiguredError(CallError):
 
 
 class BatchRejectedError(CallError):
-    """Data in the batch is refused. `culprits` maps positions in the batch to (code, message); empty if unknown."""
+    """Data in the call is refused. `culprits` maps positions in the call to (code, message); empty if unknown."""
 
     def __init__(
         self, message: str, call: Call, answer: Answer, code: str, culprits: Mapping[int, tuple[str, str]]
@@ -236,6 +236,8 @@ class BatchRejectedError(CallError):
         super().__init__(message, call, answer)
         self.code = code
         self.culprits = culprits
+        self.record_ids: tuple[int, ...] | None = None
+        """The records in the call, by position; None: all of the batch."""
 
 
 class QuotaSpentError(Exception):
@@ -311,12 +313,13 @@ class RecordReader(Protocol):
 class ObjectSpec:
     """An object of the destination: its name in the store, and how many records go in one call.
 
-    `per_message`: each record belongs to one message and can be forgotten with it.
+    `per_message`: each record belongs to one message and can be forgotten with it. `referenced`: others point at it.
     """
 
     name: str
     batch_size: int
     per_message: bool = False
+    referenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,8 +384,8 @@ class RecordDestination(Protocol):
         """Learn what `project` needs to know of the other side's object, if it is not known freshly."""
         ...
 
-    def forget_metadata(self) -> None:
-        """What was learned of the other side's objects is no longer sure."""
+    def forget_metadata(self, object_name: str) -> None:
+        """What was learned of the other side's object is no longer sure."""
         ...
 
     def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:

@@ -32,7 +32,7 @@ def parse_timestamp_ms(value: object) -> int | None:
             return _parse_loosely_ms(value.strip())
         if parsed.tzinfo is None:
             parsed = parsed.replace(tzinfo=UTC)
-        return (parsed - EPOCH) // MILLISECOND
+        return _in_range((parsed - EPOCH) // MILLISECOND)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _from_epoch_ms(value)
     return None
@@ -55,14 +55,19 @@ def _parse_loosely_ms(text: str) -> int | None:
             parsed = parsed - shift if zone[0] == "+" else parsed + shift
     except (ValueError, OverflowError):
         return None
-    return (parsed - EPOCH) // MILLISECOND
+    return _in_range((parsed - EPOCH) // MILLISECOND)
+
+
+def _in_range(milliseconds: int) -> int | None:
+    """A time that can be written in UTC: years 1 to 9999; an offset can push a legal text out of them."""
+    return milliseconds if EARLIEST_MS <= milliseconds <= LATEST_MS else None
 
 
 def _from_epoch_ms(number: float) -> int | None:
     if number != number or abs(number) > LATEST_MS:
         return None
     milliseconds = int(number * 1000) if number < SECONDS_BELOW else int(number)
-    return milliseconds if EARLIEST_MS <= milliseconds <= LATEST_MS else None
+    return _in_range(milliseconds)
 
 
 def correct_ms(original_ms: int | None, sent_at_ms: int | None, received_at_ms: int) -> int:

@@ -194,7 +194,7 @@ class RecordChanges:
         ).fetchall()
         for record_id, state, _ in unusual:
             if state == "dead":
-                dead_letters.revive(self._connection, self._books, record_id, self._now_ms)
+                dead_letters.try_changed(self._connection, self._books, record_id, self._now_ms)
         self._connection.executemany(
             "UPDATE records SET version = ?,"
             " dirty_since_ms = CASE state WHEN 'clean' THEN ? ELSE dirty_since_ms END,"
@@ -287,11 +287,14 @@ class RecordChanges:
             self._take_out(record_id, user_id, count)
 
     def _take_out(self, record_id: int, user_id: int, count: int) -> None:
-        first_ms, last_ms, frozen_first_ms, frozen_last_ms = self._connection.execute(
+        tally = self._connection.execute(
             "SELECT first_at_ms, last_at_ms, frozen_first_at_ms, frozen_last_at_ms FROM tallies"
             " WHERE record_id = ? AND user_id = ?",
             (record_id, user_id),
         ).fetchone()
+        if tally is None:  # counted under settings that held then: there is nothing to take out here
+            return
+        first_ms, last_ms, frozen_first_ms, frozen_last_ms = tally
         remaining = self._bounds(record_id, user_id, first_ms, last_ms + 1)
         times = [t for t in (*(remaining or ()), frozen_first_ms, frozen_last_ms) if t is not None]
         self._connection.execute(

@@ -16,6 +16,9 @@ from gainsight_destination.records.deliveries import shift_waiting
 OPEN: Final = "open"
 RETRIED: Final = "retried"
 DISCARDED: Final = "discarded"
+SUPERSEDED: Final = "superseded"
+FIRST_WAIT_MS: Final = 5_000
+LONGEST_WAIT_MS: Final = 3_600_000
 STORED_TEXT_CHARACTERS: Final = 20_000
 
 _COLUMNS: Final = (
@@ -55,7 +58,10 @@ def bury(
     }
     connection.execute(
         "INSERT INTO dead_letters (destination_id, record_id, object, record_key, version, code, message, request,"
-        " answer, attempts, died_at_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        " answer, attempts, died_at_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT (record_id) WHERE state = 'open' DO UPDATE SET version = excluded.version, code = excluded.code,"
+        " message = excluded.message, request = excluded.request, answer = excluded.answer,"
+        " attempts = excluded.attempts, died_at_ms = excluded.died_at_ms",
         (
             destination_id,
             record_id,
@@ -71,19 +77,36 @@ def bury(
         ),
     )
     connection.execute(
-        "UPDATE records SET state = 'dead', reason = ?, attempts = attempts + 1 WHERE id = ?", (outcome.code, record_id)
+        "UPDATE records SET state = 'dead', reason = ?, attempts = attempts + 1, batch_limit = 1 WHERE id = ?",
+        (outcome.code, record_id),
     )
     shift_waiting(connection, books, record_id, dead=1)
 
 
 def revive(connection: sqlite3.Connection, books: Books, record_id: int, now_ms: int) -> None:
-    """Give a dead record another chance."""
+    """Give a dead record another chance, because a person says so."""
     shift_waiting(connection, books, record_id, dead=-1)
     connection.execute(
         "UPDATE records SET state = 'dirty', reason = '', attempts = 0, dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
         (now_ms, now_ms, record_id),
     )
     _settle(connection, record_id, RETRIED, now_ms)
+
+
+def try_changed(connection: sqlite3.Connection, books: Books, record_id: int, now_ms: int) -> None:
+    """A new message changed a dead record: it is tried again by itself, alone, and each time after a longer wait."""
+    shift_waiting(connection, books, record_id, dead=-1)
+    (attempts,) = connection.execute("SELECT attempts FROM records WHERE id = ?", (record_id,)).fetchone()
+    wait_ms = min(LONGEST_WAIT_MS, FIRST_WAIT_MS << min(max(attempts - 1, 0), 10))
+    connection.execute(
+        "UPDATE records SET state = 'dirty', reason = '', dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
+        (now_ms, now_ms + wait_ms, record_id),
+    )
+
+
+def settle_superseded(connection: sqlite3.Connection, record_id: int, now_ms: int) -> None:
+    """The record was delivered after all: its open letter, if it has one, is history."""
+    _settle(connection, record_id, SUPERSEDED, now_ms)
 
 
 def discard(connection: sqlite3.Connection, books: Books, record_id: int, now_ms: int) -> None:

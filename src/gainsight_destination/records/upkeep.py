@@ -45,7 +45,9 @@ def settle(
     settled = [
         delivery
         for delivery in chunk
-        if delivery.received_at_ms < oldest_movable_ms and delivery.state not in OPEN_STATES
+        if delivery.received_at_ms < oldest_movable_ms
+        and delivery.state not in OPEN_STATES
+        and _is_at_rest(connection, destination_id, destination, delivery)
     ]
     for delivery in settled:
         _freeze(connection, destination_id, destination, delivery)
@@ -58,6 +60,22 @@ def settle(
     return chunk[-1].offset
 
 
+def _is_at_rest(
+    connection: sqlite3.Connection, destination_id: int, destination: RecordDestination, delivery: Delivery
+) -> bool:
+    """Whether no record that needs this message is due, as a row is whose lookup can be filled at last."""
+    of_one_message = {spec.name for spec in destination.objects if spec.per_message}
+    keys = [c.key for c in destination.place(delivery).contributions if c.object in of_one_message]
+    return not any(
+        connection.execute(
+            "SELECT 1 FROM records WHERE destination_id = ? AND object = ? AND key = ? AND state <> 'clean'",
+            (destination_id, name, key),
+        ).fetchone()
+        for name in of_one_message
+        for key in keys
+    )
+
+
 def _freeze(
     connection: sqlite3.Connection, destination_id: int, destination: RecordDestination, delivery: Delivery
 ) -> None:
@@ -66,8 +84,11 @@ def _freeze(
         key = (destination_id, contribution.object, contribution.key)
         if contribution.object in of_one_message:
             connection.execute(
-                "DELETE FROM records WHERE destination_id = ? AND object = ? AND key = ? AND state = 'clean'", key
+                "DELETE FROM references_missing WHERE record_id ="
+                " (SELECT id FROM records WHERE destination_id = ? AND object = ? AND key = ?)",
+                key,
             )
+            connection.execute("DELETE FROM records WHERE destination_id = ? AND object = ? AND key = ?", key)
         elif contribution.tally_user is not None:
             connection.execute(
                 "UPDATE tallies SET frozen_first_at_ms = min(coalesce(frozen_first_at_ms, ?1), ?1),"

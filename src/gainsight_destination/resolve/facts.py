@@ -4,7 +4,7 @@ The as-of rule: of dated facts, the one in force at time t is the newest that is
 before all of them) the oldest. Of facts with one date, the greater message id wins, by code point.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -60,12 +60,12 @@ def learn(facts: list[Fact], fact: Fact) -> Interval | None:
     )
 
 
-def intervals_of(facts: list[Fact], value: int) -> list[Interval]:
-    """When a value is in force: the maximal intervals, in order; `facts` are sorted."""
+def intervals_of(facts: list[Fact], chosen: list[Fact]) -> list[Interval]:
+    """When one of some chosen facts is in force: the maximal intervals, in order; both lists are sorted."""
     found: list[Interval] = []
-    for index, fact in enumerate(facts):
-        last_of_date = index + 1 == len(facts) or facts[index + 1].at_ms > fact.at_ms
-        if fact.value != value or not last_of_date:
+    for fact in chosen:
+        index = bisect_left(facts, fact)
+        if index + 1 < len(facts) and facts[index + 1].at_ms == fact.at_ms:
             continue
         from_ms = EVER_MS if fact.at_ms == facts[0].at_ms else fact.at_ms
         until_ms = facts[index + 1].at_ms if index + 1 < len(facts) else NEVER_MS

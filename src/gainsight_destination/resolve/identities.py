@@ -33,6 +33,7 @@ class Identity:
     """One node of the graph: what it is linked to, what is linked to it, what its messages said."""
 
     links: list[Fact] = field(default_factory=list)
+    links_to: dict[int, list[Fact]] = field(default_factory=dict)
     members: set[int] = field(default_factory=set)
     accounts: list[tuple[Fact, str]] = field(default_factory=list)
     emails: list[Fact] = field(default_factory=list)
@@ -102,20 +103,21 @@ class IdentityGraph:
             self._identity(user_id).members.add(identity_id)
             self._new_members.append((user_id, identity_id))
         self._new_links.append((identity_id, at_ms, message_id, user_id))
+        identity.links_to.setdefault(user_id, []).append(fact)
         changed = learn(identity.links, fact)
         if changed is None and self._closes_cycle(identity_id, user_id):
             changed = ALWAYS
         if changed is None:
             return []
         moved = list(self.scopes_of(identity_id, changed))
+        if not any(self._identity(scope.identity_id).says_anything(scope.interval) for scope in moved):
+            return moved
         affected = {identity_id} | self._downstream(user_id)
         if before is not None:
             affected |= self._downstream(before.value)
-        for user in affected:
+        for user in affected:  # facts go from one user to another: both have another history now
             self._forget_timelines(user)
-        if any(self._identity(scope.identity_id).says_anything(scope.interval) for scope in moved):
-            for user in affected:
-                moved.extend(self.scopes_of(user))
+            moved.extend(self.scopes_of(user))
         return moved
 
     def add_account(self, identity_id: int, at_ms: int, message_id: str, name: str, account_id: int) -> list[Scope]:
@@ -196,14 +198,19 @@ class IdentityGraph:
     def _load(self, identity_id: int) -> Identity:
         read = self._connection.execute
         of_identity = (identity_id,)
+        links = [
+            Fact(at_ms, message_id, 0, user_id)
+            for at_ms, message_id, user_id in read(
+                "SELECT at_ms, message_id, user_id FROM links WHERE identity_id = ? ORDER BY at_ms, message_id",
+                of_identity,
+            )
+        ]
+        links_to: dict[int, list[Fact]] = {}
+        for link in links:
+            links_to.setdefault(link.value, []).append(link)
         return Identity(
-            links=[
-                Fact(at_ms, message_id, 0, user_id)
-                for at_ms, message_id, user_id in read(
-                    "SELECT at_ms, message_id, user_id FROM links WHERE identity_id = ? ORDER BY at_ms, message_id",
-                    of_identity,
-                )
-            ],
+            links=links,
+            links_to=links_to,
             members={row[0] for row in read("SELECT identity_id FROM linked WHERE user_id = ?", of_identity)},
             accounts=[
                 (Fact(at_ms, message_id, 0, account_id), name)
@@ -252,7 +259,8 @@ class IdentityGraph:
         yield Scope(user_id, interval)
         above |= {user_id}
         for member in self._identity(user_id).members - above:
-            for linked in intervals_of(self._identity(member).links, user_id):
+            links = self._identity(member)
+            for linked in intervals_of(links.links, sorted(links.links_to.get(user_id, ()))):
                 overlap = linked.overlap(interval)
                 if overlap is not None:
                     yield from self._spans(member, overlap, above)

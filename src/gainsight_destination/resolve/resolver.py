@@ -173,9 +173,9 @@ class _Batch:
         counted: Counter[int] = Counter(message.source_id for message, _ in duplicates)
         for source_id, count in counted.items():
             self._enter(source_id, DUPLICATES, "", count)
-        originals: dict[int, LoggedEntry | None] = {}
+        originals = _Originals(self._r._log)
         for message, first_offset in duplicates:
-            original = _message_at(self._r._log, first_offset, originals)
+            original = originals.at(first_offset)
             if original is not None and _content(original) != _content(message):
                 self._notice("message_id_conflict", "", message.offset)
 
@@ -350,11 +350,19 @@ def _merged(scopes: Iterable[Scope]) -> list[Scope]:
     return [Scope(identity_id, interval) for identity_id, interval in hulls.items()]
 
 
-def _message_at(log: EventLog, offset: int, cache: dict[int, LoggedEntry | None]) -> Message | None:
-    logged = next((e for e in cache.values() if e is not None and e.offset <= offset < e.end), None)
-    if logged is None:
-        logged = cache[offset] = log.entry_of(offset)
-    return None if logged is None else messages_of(logged).get(offset)
+class _Originals:
+    """Messages read again from the log, an entry at a time."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._messages: dict[int, Message] = {}
+
+    def at(self, offset: int) -> Message | None:
+        """The message at an offset; None when the log no longer holds it."""
+        if offset not in self._messages:
+            logged = self._log.entry_of(offset)
+            self._messages = {} if logged is None else messages_of(logged)
+        return self._messages.get(offset)
 
 
 def _content(message: Message) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gainsight_destination.destinations.contract import (
     BatchRejectedError,
+    Call,
     Calls,
     Deferred,
     Delivered,
@@ -41,7 +42,7 @@ INTEGRATION_NAME: Final = "Gainsight"
 SUPPORTED: Final = frozenset({"identify", "track", "group"})
 KEY_FIELDS: Final = {EVENT: "Message_Id__gc", USAGE: "Usage_Key__gc"}
 UNKNOWN_COMPANY: Final = "unknown_company"
-RECHECK_COMPANY_SECONDS: Final = 900.0
+RECHECK_COMPANY_SECONDS: Final = 1_800.0
 ASYNC_FROM_PEOPLE: Final = 3
 """From this many people on, one asynchronous call and the look at its result cost less than single calls."""
 FIRST_POLL_SECONDS: Final = 5.0
@@ -59,7 +60,7 @@ class GainsightDestination:
         self.settings = settings
         self.account_names = tuple(settings.account_id_names)
         self.objects: Sequence[ObjectSpec] = tuple(
-            ObjectSpec(name, requests.MAX_RECORDS, per_message=name == EVENT)
+            ObjectSpec(name, requests.MAX_RECORDS, per_message=name == EVENT, referenced=name in (COMPANY, PERSON))
             for name, wanted in (
                 (COMPANY, True),
                 (PERSON, True),
@@ -129,8 +130,8 @@ class GainsightDestination:
             return (self.settings.account_field,)
         return (KEY_FIELDS[object_name],) if object_name in KEY_FIELDS else ("Email",)
 
-    def forget_metadata(self) -> None:
-        self._schemas.clear()
+    def forget_metadata(self, object_name: str) -> None:
+        self._schemas.pop(object_name, None)
 
     def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
         drafts = []
@@ -202,9 +203,8 @@ class GainsightDestination:
             outcomes |= await self._insert_companies(absent, calls)
         if changed:
             call = requests.update_companies(changed, remote_ids)
-            answer = await calls.send(call, [draft.record for draft in changed])
             try:
-                read_answer(call, answer)
+                await _write(call, changed, calls)
             except BatchRejectedError as error:
                 if error.code != NO_MATCH or len(changed) > 1:
                     raise
@@ -218,7 +218,7 @@ class GainsightDestination:
 
     async def _insert_companies(self, drafts: Sequence[Draft], calls: Calls) -> dict[int, Outcome]:
         call = requests.insert_companies(drafts, self.settings)
-        rows = records_of(read_answer(call, await calls.send(call, [draft.record for draft in drafts])))
+        rows = records_of(await _write(call, drafts, calls))
         gsids = [str(row["Gsid"]) for row in rows if row.get("Gsid")]
         if len(gsids) != len(drafts):
             return {draft.record.id: Deferred(0, "look for the Companies just inserted") for draft in drafts}
@@ -245,7 +245,7 @@ class GainsightDestination:
         if changed:
             first, *rest = changed
             call = requests.upsert_person(first, remote_ids, self.settings)
-            data = read_answer(call, await calls.send(call, [first.record]))
+            data = await _write(call, [first], calls)
             gsid = data.get("Gsid") if isinstance(data, Mapping) else None
             outcomes[first.record.id] = Delivered(digests[first.record.id], gsid, _missing(first, remote_ids))
             outcomes |= {draft.record.id: Deferred(0, "its own call follows") for draft in rest}
@@ -259,7 +259,7 @@ class GainsightDestination:
         calls: Calls,
     ) -> dict[int, Outcome]:
         call = requests.upsert_people(drafts, remote_ids, self.settings)
-        data = read_answer(call, await calls.send(call, [draft.record for draft in drafts]))
+        data = await _write(call, drafts, calls)
         status_id = data.get("statusId") if isinstance(data, Mapping) else None
         if not status_id:
             raise MisconfiguredError("Gainsight gave no statusId for an asynchronous people request", call)
@@ -278,11 +278,16 @@ class GainsightDestination:
         data = read_answer(call, answer)
         if not isinstance(data, Mapping) or data.get("status") != "COMPLETED":
             return None
-        refused = _refused_rows(data)
-        return {
-            record_id: Rejected(*refused[position], call, answer) if position in refused else Delivered(digested)
-            for position, (record_id, digested) in enumerate(records)
-        }
+        refused, unplaced = _refused_rows(data, len(records))
+        outcomes: dict[int, Outcome] = {}
+        for position, (record_id, digested) in enumerate(records):
+            if position in refused:
+                outcomes[record_id] = Rejected(*refused[position], call, answer)
+            elif unplaced:  # somebody was refused, and it is not said who: one call each will tell
+                outcomes[record_id] = Deferred(0, "refused together with others", batch_limit=1)
+            else:
+                outcomes[record_id] = Delivered(digested)
+        return outcomes
 
     async def _deliver_rows(
         self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls
@@ -308,7 +313,7 @@ class GainsightDestination:
             update=update,
         )
         try:
-            read_answer(call, await calls.send(call, [draft.record for draft in changed]))
+            await _write(call, changed, calls)
         except BatchRejectedError as error:
             if not update or error.code != NO_MATCH or len(changed) > 1:
                 raise
@@ -326,7 +331,7 @@ class GainsightDestination:
         return {draft.record.id: "present" if draft.name in found else "absent" for draft in drafts}
 
     async def probe(self, calls: Calls, now_ms: int) -> None:
-        self.forget_metadata()
+        self.forget_metadata(COMPANY)
         self._people_in_bulk = True
         await self.prepare(COMPANY, calls, now_ms)
 
@@ -341,12 +346,29 @@ def _missing(draft: Draft, remote_ids: Mapping[Reference, str | None]) -> tuple[
     return tuple(reference for reference in draft.references if remote_ids.get(reference) is None)
 
 
-def _refused_rows(data: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
-    """Positions of people that an asynchronous request could not take, with (code, message)."""
-    refused = {}
-    for error in data.get("errors") or []:
+def _refused_rows(data: Mapping[str, Any], people: int) -> tuple[dict[int, tuple[str, str]], bool]:
+    """Positions of people that an asynchronous request refused, with (code, message), and whether others were too.
+
+    The keys of these errors are not documented: an error whose position cannot be read may be anybody's.
+    """
+    refused: dict[int, tuple[str, str]] = {}
+    errors = data.get("errors") or []
+    unplaced = not isinstance(errors, list)
+    for error in errors if isinstance(errors, list) else []:
         position = error.get("row", error.get("rowNumber")) if isinstance(error, Mapping) else None
-        if isinstance(position, int):
+        if isinstance(position, int) and 0 <= position < people:
             message = f"{error.get('message') or error.get('errorMessage') or ''} (field {error.get('field')})"
             refused[position] = (str(error.get("code") or error.get("errorCode") or ""), message)
-    return refused
+        else:
+            unplaced = True
+    return refused, unplaced
+
+
+async def _write(call: Call, drafts: Sequence[Draft], calls: Calls) -> Any:
+    """Send a call that writes drafts and read its answer; a refusal knows which records the call carried."""
+    answer = await calls.send(call, [draft.record for draft in drafts])
+    try:
+        return read_answer(call, answer)
+    except BatchRejectedError as error:
+        error.record_ids = tuple(draft.record.id for draft in drafts)
+        raise

@@ -1,6 +1,7 @@
 """What a tenant's objects look like, from Gainsight's metadata, and values made to fit their fields."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -87,10 +88,8 @@ def _number(value: Any) -> Fitted:
             number = float(value.strip().replace("_", "x"))
         except ValueError:
             return UNFIT
-        if number != number or number in (float("inf"), float("-inf")):
-            return UNFIT
-        return Fitted(int(number) if number.is_integer() and abs(number) < 1 << 53 else number)
-    return Fitted(value) if isinstance(value, (int, float)) else UNFIT
+        value = int(number) if math.isfinite(number) and number.is_integer() and abs(number) < 1 << 53 else number
+    return Fitted(value) if isinstance(value, (int, float)) and math.isfinite(value) else UNFIT
 
 
 def _boolean(value: Any) -> Fitted:

@@ -33,6 +33,8 @@ CREATE TABLE references_known (       -- remote ids of records that others point
     PRIMARY KEY (destination_id, object, name)
 ) WITHOUT ROWID;
 
+CREATE INDEX references_absent ON references_known (destination_id, object, checked_at_ms) WHERE remote_id IS NULL;
+
 CREATE TABLE references_missing (     -- records delivered with an empty lookup
     destination_id INTEGER NOT NULL,
     object         TEXT NOT NULL,
@@ -65,7 +67,7 @@ CREATE TABLE dead_letters (
     answer         TEXT NOT NULL,     -- JSON {status, body}
     attempts       INTEGER NOT NULL,
     died_at_ms     INTEGER NOT NULL,
-    state          TEXT NOT NULL DEFAULT 'open',   -- open, retried, discarded
+    state          TEXT NOT NULL DEFAULT 'open',   -- open, retried, discarded, superseded
     settled_at_ms  INTEGER
 );
 CREATE INDEX dead_letters_open ON dead_letters (destination_id, id) WHERE state = 'open';

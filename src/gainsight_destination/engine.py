@@ -6,12 +6,11 @@ stopped between two transactions and built anew.
 
 import asyncio
 import signal
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 import uvicorn
@@ -47,6 +46,9 @@ WORKSPACE_CHECK_SECONDS: Final = 0.5
 UPKEEP_SECONDS: Final = 60.0
 DUPLICATE_WINDOW_MS: Final = 7 * 86_400_000
 RETRY_SECONDS: Final = 1.0
+CALL_GRACE_SECONDS: Final = 1.0
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -60,12 +62,18 @@ class Crew:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    deliveries: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def end(self) -> None:
-        """Let every part finish what it is doing."""
+        """Let every part finish what it is doing; a call that takes long is dropped, as a crash would drop it."""
         self.stop.set()
         self.wake.set()
+        if self.deliveries:
+            _, slow = await asyncio.wait(self.deliveries, timeout=CALL_GRACE_SECONDS)
+            for delivery in slow:
+                delivery.cancel()
         await asyncio.gather(*self.tasks)
+        await asyncio.gather(*self.deliveries, return_exceptions=True)
 
 
 class Engine:
@@ -96,7 +104,7 @@ class Engine:
                     if await self._workspace_version() != crew.workspace.version:
                         await crew.end()
                         crew = await self._start_crew()
-                    for task in crew.tasks:
+                    for task in (*crew.tasks, *crew.deliveries):
                         if task.done():
                             task.result()
             finally:
@@ -138,17 +146,26 @@ class Engine:
                 connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS
             )
         )
+        await self._resolve_parked(crew, resolver)
         crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))
         crew.tasks.append(asyncio.create_task(self._keep_up(crew, resolver)))
         for connected in destinations:
             worker = DeliveryWorker(
                 self._database, self._event_log, self._clock, connected, settings_version=workspace.version
             )
-            crew.tasks.append(asyncio.create_task(self._deliver(worker, connected, crew)))
+            crew.deliveries.append(asyncio.create_task(self._deliver_and_close(worker, connected, crew)))
         _log.info("workspace in force", version=workspace.version, destinations=[c.name for c in destinations])
         return crew
 
     # -- resolve
+
+    async def _resolve_parked(self, crew: Crew, resolver: Resolver) -> None:
+        """A new configuration may read accounts that the old one did not: look at what waits once more."""
+        for connected in crew.destinations:
+            after_offset: int | None = -1
+            while after_offset is not None:
+                work = partial(resolver.resolve_parked, connected, after_offset, self._clock.now_ms())
+                after_offset = await self._transact(resolver, work)
 
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
@@ -190,12 +207,10 @@ class Engine:
             _log.exception("an entry of the log cannot be resolved; it is set aside", offset=entries[0].offset)
             await self._transact(resolver, lambda: resolver.set_aside(entries[0]))
 
-    async def _transact(self, resolver: Resolver, work: Callable[[], object]) -> None:
-        def run(_: sqlite3.Connection) -> None:
-            work()
-
+    async def _transact(self, resolver: Resolver, work: Callable[[], T]) -> T:
+        """Run the resolver's work in one transaction; what it remembers goes with a transaction that fails."""
         try:
-            await self._database.write(run)
+            return await self._database.write(lambda _: work())
         except BaseException:
             self._database.submit(lambda _: resolver.forget()).result()
             raise
@@ -217,19 +232,31 @@ class Engine:
                 self._trouble.pop(key, None)
             await self._wait(crew.stop, RETRY_SECONDS)
 
+    async def _deliver_and_close(self, worker: DeliveryWorker, connected: Connected, crew: Crew) -> None:
+        try:
+            await self._deliver(worker, connected, crew)
+        finally:
+            await worker.close()
+
     async def _keep_up(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
             try:
-                await self._transact(resolver, lambda: resolver.expire_parked(self._clock.now_ms()))
-                await self._let_go(crew)
+                now_ms = await self._resolved_until_ms()
+                await self._transact(resolver, partial(resolver.expire_parked, now_ms))
+                await self._let_go(crew, now_ms)
                 await self._retain()
             except UnavailableError as error:
                 _log.warning("upkeep waits", reason=str(error))
             await self._wait(crew.stop, UPKEEP_SECONDS)
 
-    async def _let_go(self, crew: Crew) -> None:
-        """Forget what no longer can matter, a chunk per transaction, so that nothing waits long."""
+    async def _resolved_until_ms(self) -> int:
+        """Now, or the receipt of the oldest message not resolved yet: after a pause its facts still have their say."""
+        unread = await asyncio.to_thread(self._event_log.read, await self._next_offset(), max_messages=1)
         now_ms = self._clock.now_ms()
+        return min(now_ms, unread[0].entry.received_at_ms) if unread else now_ms
+
+    async def _let_go(self, crew: Crew, now_ms: int) -> None:
+        """Forget what no longer can matter, a chunk per transaction, so that nothing waits long."""
         while await self._database.write(partial(forget_messages, received_before_ms=now_ms - DUPLICATE_WINDOW_MS)):
             pass
         for connected in crew.destinations:

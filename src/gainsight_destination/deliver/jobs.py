@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from gainsight_destination.deliver.outcomes import LONGEST_JOB_MS, Sent
 from gainsight_destination.destinations.contract import Deferred, Outcome, Reference, Submitted
 
-LONGEST_POLL_SECONDS: Final = 60.0
+LONGEST_POLL_SECONDS: Final = 120.0
 
 
 class Part(NamedTuple):
@@ -91,6 +91,14 @@ def _part(stored: Sequence[object]) -> Part:
         bytes.fromhex(str(digest)),
         tuple(Reference(*reference) for reference in missing),
     )
+
+
+def busy_objects(connection: sqlite3.Connection, destination_id: int, limit: int) -> set[str]:
+    """Objects with so many jobs under way that no more should be started."""
+    rows = connection.execute(
+        "SELECT object FROM jobs WHERE destination_id = ? GROUP BY object HAVING count(*) >= ?", (destination_id, limit)
+    )
+    return {name for (name,) in rows}
 
 
 def look_later(connection: sqlite3.Connection, job: Job, now_ms: int) -> None:

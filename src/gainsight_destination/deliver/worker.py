@@ -13,6 +13,7 @@ means for the next step follows from the error's type alone:
 import asyncio
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,7 +23,7 @@ import httpx
 import structlog
 
 from gainsight_destination.clock import Clock
-from gainsight_destination.deliver import jobs, outcomes, pauses, quota, references
+from gainsight_destination.deliver import failures, jobs, outcomes, pauses, quota, references
 from gainsight_destination.deliver.backoff import backoff_seconds
 from gainsight_destination.deliver.calls import ABSENCE_TRUSTED_SECONDS, EngineCalls
 from gainsight_destination.deliver.outcomes import Sent
@@ -33,6 +34,7 @@ from gainsight_destination.destinations.contract import (
     Answer,
     AuthenticationError,
     BatchRejectedError,
+    Call,
     CallError,
     Connected,
     Deferred,
@@ -48,14 +50,20 @@ from gainsight_destination.destinations.contract import (
     TransientError,
     Unneeded,
 )
+from gainsight_destination.errors import UnavailableError
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.records import dead_letters
+from gainsight_destination.records.notices import note
 from gainsight_destination.store.database import Database
 
 IDLE_SECONDS: Final = 0.5
 TELL_APART_AFTER: Final = 3
 """Failures without a verdict after which a batch is told apart: one record may be what breaks the other side."""
 FIND_REFERENCES: Final = 50
+FIND_EVERY_MS: Final = 60_000
+FORGET_METADATA_EVERY_MS: Final = 300_000
+OPEN_JOBS: Final = 3
+"""Asynchronous requests under way at once: more would only be polled for."""
 AWAIT_REFERENCE_SECONDS: Final = 60.0
 LOOK_AGAIN_SECONDS: Final = 2.0
 
@@ -96,21 +104,24 @@ class DeliveryWorker:
         self._calls = EngineCalls(
             database, clock, connected.id, connected.name, connected.destination, transport=transport
         )
+        self._referenced = {spec.name for spec in connected.destination.objects if spec.referenced}
+        self._forgot_at_ms: dict[str, int] = {}
         self._failures = 0
         self._not_before_ms = 0
         self._find_at_ms = 0
         self._retried_at_ms = 0
 
     async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
-        """Deliver until `stop` is set; `wake` cuts idle waits short."""
-        try:
-            while not stop.is_set():
-                wake.clear()
-                wait_ms = await self.step()
-                if wait_ms > 0:
-                    await self._idle(min(wait_ms / 1000, IDLE_SECONDS), stop, wake)
-        finally:
-            await self._calls.close()
+        """Deliver until `stop` is set; `wake` cuts idle waits short. May be called again after it raised."""
+        while not stop.is_set():
+            wake.clear()
+            wait_ms = await self.step()
+            if wait_ms > 0:
+                await self._idle(min(wait_ms / 1000, IDLE_SECONDS), stop, wake)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._calls.close()
 
     async def _idle(self, seconds: float, stop: asyncio.Event, wake: asyncio.Event) -> None:
         waits = [asyncio.ensure_future(wait) for wait in (stop.wait(), wake.wait(), self._clock.sleep(seconds))]
@@ -134,8 +145,8 @@ class DeliveryWorker:
             edge_ms = round(self._destination.limits.edge_seconds * 1000)
             self._not_before_ms = (self._clock.now_ms() // quota.MINUTE_MS + 1) * quota.MINUTE_MS + edge_ms
         except TransientError as error:
-            self._failed(error)
-        except AuthenticationError as error:
+            await self._failed(error)
+        except (AuthenticationError, MisconfiguredError, BatchRejectedError) as error:
             await self._pause("", error)
         return max(0, self._not_before_ms - self._clock.now_ms())
 
@@ -144,6 +155,7 @@ class DeliveryWorker:
         used = quota.spent(connection, self._id, now_ms)
         patience_ms = round(quota.patience_seconds(self._destination.limits, used, now_ms) * 1000)
         waiting = {name for name, pause in paused.items() if not self._may_retry(pause, now_ms)}
+        waiting |= jobs.busy_objects(connection, self._id, OPEN_JOBS)
         return Situation(
             paused,
             jobs.next_job(connection, self._id),
@@ -166,13 +178,12 @@ class DeliveryWorker:
             return 0
         if situation.retried_at_ms > self._retried_at_ms:  # somebody mended something over there
             self._retried_at_ms = situation.retried_at_ms
-            self._destination.forget_metadata()
+            for spec in self._destination.objects:
+                self._destination.forget_metadata(spec.name)
+        if now_ms >= self._find_at_ms and await self._find_references(now_ms):
+            return 0
         if situation.plan.batch is not None:
             await self._deliver(situation.plan.batch, situation.pauses)
-            return 0
-        if now_ms >= self._find_at_ms:
-            self._find_at_ms = now_ms + round(ABSENCE_TRUSTED_SECONDS * 1000 / 4)
-            await self._find_references(now_ms)
             return 0
         soonest = [situation.plan.look_again_at_ms, situation.job and situation.job.poll_at_ms, self._find_at_ms]
         return max(1, min(at_ms for at_ms in soonest if at_ms is not None) - now_ms)
@@ -200,11 +211,11 @@ class DeliveryWorker:
                     await self._write(drafts, await self._destination.deliver(drafts, self._calls))
             self._failures = 0
         except BatchRejectedError as error:
-            if not batch.told_apart:  # perhaps the object has changed since it was described
-                self._destination.forget_metadata()
+            if not batch.told_apart:
+                self._doubt_metadata(batch.object.name)
             await self._write(drafts, self._rejected(drafts, error))
         except MisconfiguredError as error:
-            self._destination.forget_metadata()
+            self._destination.forget_metadata(batch.object.name)
             await self._settle_presence(batch, "absent")
             await self._pause(batch.object.name, error)
         except (ThrottledError, AuthenticationError):
@@ -213,8 +224,13 @@ class DeliveryWorker:
         except TransientError as error:
             if not error.uncertain:
                 await self._settle_presence(batch, "absent")
-            await self._write(drafts, self._postponed(drafts, error))
+            await self._postpone(batch, str(error))
             raise
+        except (CallError, QuotaSpentError, UnavailableError):
+            raise
+        except Exception as error:  # a record that this code cannot handle must not stop the others
+            _log.exception("a batch cannot be delivered", destination=self._name, object=batch.object.name)
+            await self._give_up_alone(batch, error)
         else:
             if batch.object.name in paused:
                 await self._resume(batch.object.name)
@@ -244,18 +260,23 @@ class DeliveryWorker:
         )
 
     def _rejected(self, drafts: Sequence[Draft], error: BatchRejectedError) -> dict[int, Outcome]:
+        """Bury the culprits if the answer names them, or the one record there was; tell the others apart."""
         answer = error.answer or Answer(0, None, "")
-        if len(drafts) == 1:
-            named = error.culprits.get(0, (error.code, str(error)))
-            return {drafts[0].record.id: Rejected(*named, error.call, answer)}
+        sent = error.record_ids if error.record_ids is not None else tuple(draft.record.id for draft in drafts)
+        culprits = {0: (error.code, str(error))} | dict(error.culprits) if len(sent) == 1 else error.culprits
+        smaller = None if culprits else max(1, len(sent) // 2)
         found: dict[int, Outcome] = {}
-        for position, draft in enumerate(drafts):
-            if position in error.culprits:
-                found[draft.record.id] = Rejected(*error.culprits[position], error.call, answer)
+        for draft in drafts:
+            position = sent.index(draft.record.id) if draft.record.id in sent else None
+            if position is not None and position in culprits:
+                call = _own_part(error.call, position)
+                found[draft.record.id] = Rejected(*culprits[position], call, answer)
             else:
-                smaller = None if error.culprits else max(1, len(drafts) // 2)
                 found[draft.record.id] = Deferred(
-                    0, "refused together with others", presence=self._absent(draft), batch_limit=smaller
+                    0,
+                    "refused together with others",
+                    presence=self._absent(draft),
+                    batch_limit=None if position is None else smaller,
                 )
         return found
 
@@ -264,18 +285,44 @@ class DeliveryWorker:
         """A refused insert left nothing behind."""
         return "absent" if draft.record.presence == "absent" else None
 
-    def _postponed(self, drafts: Sequence[Draft], error: TransientError) -> dict[int, Outcome]:
-        found: dict[int, Outcome] = {}
-        for draft in drafts:
-            attempts = draft.record.attempts + 1
-            apart = attempts >= TELL_APART_AFTER and len(drafts) > 1
-            found[draft.record.id] = Deferred(
-                backoff_seconds(attempts, self._jitter),
-                str(error),
-                failed=True,
-                batch_limit=len(drafts) // 2 if apart else None,
-            )
-        return found
+    async def _postpone(self, batch: Batch, reason: str, *, apart_after: int = TELL_APART_AFTER) -> None:
+        """Try the records of a batch again later; after some failures in smaller batches."""
+        now_ms = self._clock.now_ms()
+
+        def write(connection: sqlite3.Connection) -> None:
+            for record in batch.records:
+                attempts = record.attempts + 1
+                apart = attempts >= apart_after and len(batch.records) > 1
+                deferred = Deferred(
+                    backoff_seconds(attempts, self._jitter),
+                    reason,
+                    failed=True,
+                    batch_limit=len(batch.records) // 2 if apart else None,
+                )
+                outcomes.defer(connection, record.id, deferred, now_ms)
+
+        await self._database.write(write)
+
+    async def _give_up_alone(self, batch: Batch, error: Exception) -> None:
+        """Tell a batch apart that breaks our own code; a record that does so alone becomes a dead letter."""
+        reason = f"internal error: {type(error).__name__}"
+        if len(batch.records) > 1:
+            await self._postpone(batch, reason, apart_after=0)
+            return
+        (record,) = batch.records
+        sent = {record.id: Sent(record.id, record.object, record.key, record.version)}
+        buried = Rejected("internal_error", reason, Call("", ""), Answer(0, None, ""))
+        now_ms = self._clock.now_ms()
+        await self._database.write(
+            lambda connection: outcomes.apply(connection, self._id, sent, {record.id: buried}, now_ms)
+        )
+
+    def _doubt_metadata(self, object_name: str) -> None:
+        """Perhaps the object has changed since it was described: read it again, but not over and over."""
+        now_ms = self._clock.now_ms()
+        if now_ms - self._forgot_at_ms.get(object_name, 0) >= FORGET_METADATA_EVERY_MS:
+            self._forgot_at_ms[object_name] = now_ms
+            self._destination.forget_metadata(object_name)
 
     async def _poll(self, job: jobs.Job) -> None:
         now_ms = self._clock.now_ms()
@@ -284,8 +331,10 @@ class DeliveryWorker:
         if not job.overdue(now_ms):
             try:
                 found = await self._destination.poll(job.remote_job_id, job.object, records, self._calls)
+            except TransientError:
+                found = None  # look again later; nothing else has to wait for that
             except (BatchRejectedError, MisconfiguredError) as error:
-                _log.warning("asynchronous request lost", destination=self._name, reason=str(error))
+                _log.warning("asynchronous request lost", destination=self._name, **_for_logs(error))
                 found = job.given_up()
         else:
             found = job.given_up()
@@ -300,17 +349,21 @@ class DeliveryWorker:
                 record_id: replace(outcome, missing=missing[record_id]) if isinstance(outcome, Delivered) else outcome
                 for record_id, outcome in found.items()
             }
-            outcomes.apply(connection, self._id, sent, completed, now_ms)
+            outcomes.apply(connection, self._id, sent, completed, now_ms, self._referenced)
             jobs.close_job(connection, job)
 
         await self._database.write(write)
 
-    async def _find_references(self, now_ms: int) -> None:
+    async def _find_references(self, now_ms: int) -> bool:
+        """Look again for one call's worth of references that were absent; whether there were any."""
         absent_before_ms = now_ms - round(ABSENCE_TRUSTED_SECONDS * 1000)
         for spec in self._destination.objects:
             wanted = await self._database.read(partial(self._stale, spec.name, absent_before_ms))
             if wanted:
                 await self._destination.find(wanted, self._calls)
+                return True
+        self._find_at_ms = now_ms + FIND_EVERY_MS
+        return False
 
     def _stale(self, object_name: str, absent_before_ms: int, connection: sqlite3.Connection) -> list[Reference]:
         return references.stale(connection, self._id, object_name, absent_before_ms, FIND_REFERENCES)
@@ -324,23 +377,24 @@ class DeliveryWorker:
         now_ms = self._clock.now_ms()
 
         def write(connection: sqlite3.Connection) -> None:
-            outcomes.apply(connection, self._id, sent, found, now_ms)
+            outcomes.apply(connection, self._id, sent, found, now_ms, self._referenced)
             jobs.open_jobs(connection, self._id, sent, found, now_ms)
-            connection.executemany(
-                "INSERT INTO notices (destination_id, kind, subject, times) VALUES (?,?,?,1)"
-                " ON CONFLICT DO UPDATE SET times = times + 1",
-                [(self._id, *notice) for notice in notices],
-            )
+            note(connection, self._id, Counter(notices))
+            failures.clear(connection, self._id)
 
         await self._database.write(write)
 
     # -- failures
 
-    def _failed(self, error: CallError) -> None:
+    async def _failed(self, error: TransientError) -> None:
         self._failures += 1
         seconds = backoff_seconds(self._failures, self._jitter)
-        self._not_before_ms = self._clock.now_ms() + round(seconds * 1000)
-        _log.warning("call failed", destination=self._name, reason=str(error), again_in_seconds=round(seconds, 1))
+        now_ms = self._clock.now_ms()
+        self._not_before_ms = now_ms + round(seconds * 1000)
+        _log.warning("call failed", destination=self._name, **_for_logs(error), again_in_seconds=round(seconds, 1))
+        await self._database.write(
+            lambda connection: failures.enter(connection, self._id, str(error), now_ms, self._not_before_ms)
+        )
 
     async def _probe(self) -> None:
         await self._destination.probe(self._calls, self._clock.now_ms())
@@ -348,7 +402,7 @@ class DeliveryWorker:
 
     async def _pause(self, object_name: str, error: CallError) -> None:
         now_ms = self._clock.now_ms()
-        _log.error("paused", destination=self._name, object=object_name or "all", reason=str(error))
+        _log.error("paused", destination=self._name, object=object_name or "all", **_for_logs(error))
         await self._database.write(
             lambda connection: pauses.pause(
                 connection, self._id, object_name, str(error), self._settings_version, now_ms
@@ -358,3 +412,19 @@ class DeliveryWorker:
     async def _resume(self, object_name: str) -> None:
         _log.info("resumed", destination=self._name, object=object_name or "all")
         await self._database.write(lambda connection: pauses.resume(connection, self._id, object_name))
+
+
+def _own_part(call: Call, position: int) -> Call:
+    """A call as far as one of its records is concerned: a dead letter holds nobody else's data."""
+    records = call.body.get("records") if isinstance(call.body, dict) else None
+    if not isinstance(records, list) or position >= len(records):
+        return call
+    return call._replace(body={**call.body, "records": [records[position]]})
+
+
+def _for_logs(error: CallError) -> dict[str, object]:
+    """What may be logged of an error: Gainsight's own words can quote values of records."""
+    if error.answer is None:
+        return {"reason": str(error)}
+    code = error.answer.body.get("errorCode") if isinstance(error.answer.body, dict) else None
+    return {"error": type(error).__name__, "status": error.answer.status, "code": code, "path": error.call.path}

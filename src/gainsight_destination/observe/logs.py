@@ -56,7 +56,7 @@ def configure_logs(*, part: str, stream: TextIO | None = None, level: int = logg
         redact,
     ]
     rendered: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=True)]
+        [structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)]  # no locals
         if terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gainsight_destination.deliver import pauses, quota
+from gainsight_destination.deliver import failures, pauses, quota
 from gainsight_destination.eventlog.contract import EventLog
 
 WORKSPACE: Final = 0
@@ -122,6 +122,7 @@ def _destination_details(
     connection: sqlite3.Connection, destination_id: int, enabled: bool, now_ms: int
 ) -> dict[str, Any]:
     paused = pauses.select(connection, destination_id)
+    failure = failures.select(connection, destination_id)
     used = quota.spent(connection, destination_id, now_ms)
     records: dict[str, dict[str, int]] = {}
     for object_name, state, count in connection.execute(
@@ -140,6 +141,14 @@ def _destination_details(
             }
             for pause in paused.values()
         ],
+        "failing": None
+        if failure is None
+        else {
+            "reason": failure.reason,
+            "since": failure.since_ms,
+            "retryAt": failure.retry_at_ms,
+            "times": failure.times,
+        },
         "calls": {"minute": used.minute, "day": used.day, "total": used.total},
         "records": records,
     }

@@ -83,6 +83,14 @@ def page(connection: sqlite3.Connection, destination_id: int, after_offset: int,
     return [Delivery(*row) for row in rows]
 
 
+def parked(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
+    """Parked deliveries after an offset, in log order."""
+    rows = connection.execute(
+        f"{_SELECT} AND state = 'parked' AND offset > ? ORDER BY offset LIMIT ?", (destination_id, after_offset, limit)
+    )
+    return [Delivery(*row) for row in rows]
+
+
 def parked_before(
     connection: sqlite3.Connection, destination_id: int, received_before_ms: int, limit: int
 ) -> list[Delivery]:

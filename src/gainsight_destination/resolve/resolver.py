@@ -17,6 +17,7 @@ from gainsight_destination.events.message import GROUP_ID, Discarded, Message, m
 from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges, RecordIds
+from gainsight_destination.records.notices import note
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
@@ -79,6 +80,10 @@ class Resolver:
         """Count the messages of an entry that cannot be resolved, and go on after it. They stay in the log."""
         _Batch(self, (logged,), logged.entry.received_at_ms).set_aside()
 
+    def resolve_parked(self, connected: Connected, after_offset: int, now_ms: int, limit: int = 2_000) -> int | None:
+        """Resolve a destination's parked messages after an offset again; where to go on, None at the end."""
+        return _Batch(self, (), now_ms).resolve_parked(connected, after_offset, limit)
+
     def expire_parked(self, now_ms: int, limit: int = 2_000) -> int:
         """End the waiting of messages parked longer than their destination allows; how many were ended."""
         return _Batch(self, (), now_ms).expire(limit)
@@ -95,7 +100,7 @@ class _Batch:
         self._books = Books()
         self._notices: Counter[tuple[str, str]] = Counter()
         self._notice_offsets: dict[tuple[str, str], int] = {}
-        self._scopes: list[Scope] = []
+        self._scopes: dict[int, list[Scope]] = {}
         self._routes: dict[int, Route] = {}
         resolver._record_ids.begin()
         (self._revision,) = self._connection.execute(
@@ -184,29 +189,30 @@ class _Batch:
     def _learn(self, message: Message) -> tuple[int, Said]:
         """Take in the links and facts of a message; (its identity, what it says)."""
         graph, at_ms, message_id = self._r._graph, message.at_ms, message.message_id
+        scopes = self._scopes.setdefault(message.received_at_ms, [])
         user_id = None if message.user_id is None else self._identity(USER, message.user_id)
         anonymous_id = None if message.anonymous_id is None else self._identity(ANONYMOUS, message.anonymous_id)
         if user_id is not None and anonymous_id is not None:
-            self._scopes += graph.add_link(anonymous_id, at_ms, message_id, user_id)
+            scopes += graph.add_link(anonymous_id, at_ms, message_id, user_id)
         if message.previous_id is not None and user_id is not None:
             for kind in (USER, ANONYMOUS):
                 previous_id = self._identity(kind, message.previous_id)
-                self._scopes += graph.add_link(previous_id, at_ms, message_id, user_id)
+                scopes += graph.add_link(previous_id, at_ms, message_id, user_id)
         identity_id = anonymous_id if user_id is None else user_id
         assert identity_id is not None
         said = self._r._said.read(message)
         if message.type == "identify":
             for name, account in said.accounts.items():
                 account_id = self._account(account, message.offset)
-                self._scopes += graph.add_account(identity_id, at_ms, message_id, name, account_id)
+                scopes += graph.add_account(identity_id, at_ms, message_id, name, account_id)
             if said.email is not None:
                 email_id = self._r._emails.id_of(said.email)
-                self._scopes += graph.add_email(identity_id, at_ms, message_id, email_id)
+                scopes += graph.add_email(identity_id, at_ms, message_id, email_id)
             if said.odd_email:
                 self._notice("odd_email", "", message.offset)
         elif message.group_id is not None:
             account_id = self._account(normalise_account_id(message.group_id), message.offset)
-            self._scopes += graph.add_account(identity_id, at_ms, message_id, GROUP_ID, account_id)
+            scopes += graph.add_account(identity_id, at_ms, message_id, GROUP_ID, account_id)
         return identity_id, said
 
     def _identity(self, kind: int, value: str) -> int:
@@ -261,33 +267,43 @@ class _Batch:
 
     def _resolve_again(self) -> None:
         """Earlier messages that a new link or fact reaches, while it may still move them."""
-        if not self._scopes or not self._entries:
-            return
-        first_offset = self._entries[0].offset
-        received_at_ms = max(logged.entry.received_at_ms for logged in self._entries)
-        scopes = _merged(self._scopes)
         for connected in self._r._destinations:
-            windows = connected.destination.windows
-            since_ms = received_at_ms - max(windows.park_ms, windows.correction_ms)
             seen: set[int] = set()
-            for identity_id, (from_ms, until_ms) in scopes:
-                for delivery in deliveries.of_identity(
-                    self._connection, connected.id, identity_id, from_ms, until_ms, since_ms
-                ):
-                    if delivery.offset >= first_offset or delivery.offset in seen:
-                        continue
-                    seen.add(delivery.offset)
-                    waits = delivery.state in ("parked", "filtered")
-                    window_ms = windows.park_ms if waits else windows.correction_ms
-                    if delivery.received_at_ms >= received_at_ms - window_ms:
-                        self._correct(delivery, connected)
+            for received_at_ms, scopes in self._scopes.items():
+                for scope in _merged(scopes):
+                    self._resolve_scope(connected, scope, received_at_ms, seen)
 
-    def _correct(self, delivery: Delivery, connected: Connected) -> None:
+    def _resolve_scope(self, connected: Connected, scope: Scope, received_at_ms: int, seen: set[int]) -> None:
+        """`received_at_ms` is when the fact came: what was received long before it stays where it is."""
+        windows = connected.destination.windows
+        since_ms = received_at_ms - max(windows.park_ms, windows.correction_ms)
+        for delivery in deliveries.of_identity(
+            self._connection, connected.id, scope.identity_id, *scope.interval, since_ms
+        ):
+            waits = delivery.state in ("parked", "filtered")
+            movable_since_ms = received_at_ms - (windows.park_ms if waits else windows.correction_ms)
+            is_new = delivery.offset >= self._entries[0].offset
+            if is_new or delivery.offset in seen or delivery.received_at_ms < movable_since_ms:
+                continue
+            seen.add(delivery.offset)
+            self._correct(delivery, connected)
+
+    def _correct(self, delivery: Delivery, connected: Connected) -> bool:
+        """Resolve a message again; whether that changed anything."""
         resolved = (delivery.user_id, delivery.account_id, delivery.email_id)
         before = connected.destination.place(delivery)
         resolve(delivery, self._r._graph, connected.destination.account_names)
-        if resolved != (delivery.user_id, delivery.account_id, delivery.email_id):
-            self._changes[connected.id].replace(delivery, before, connected.destination.place(delivery))
+        if resolved == (delivery.user_id, delivery.account_id, delivery.email_id):
+            return False
+        self._changes[connected.id].replace(delivery, before, connected.destination.place(delivery))
+        return True
+
+    def resolve_parked(self, connected: Connected, after_offset: int, limit: int) -> int | None:
+        parked = deliveries.parked(self._connection, connected.id, after_offset, limit)
+        for delivery in parked:
+            self._correct(delivery, connected)
+        self._finish()
+        return parked[-1].offset if len(parked) == limit else None
 
     def expire(self, limit: int) -> int:
         ended = 0
@@ -295,6 +311,8 @@ class _Batch:
             windows, changes = connected.destination.windows, self._changes[connected.id]
             overdue = deliveries.parked_before(self._connection, connected.id, self._now_ms - windows.park_ms, limit)
             for delivery in overdue:
+                if self._correct(delivery, connected):
+                    continue
                 if delivery.open_records or not windows.parked_then_deliver:
                     changes.drop(delivery, connected.destination.place(delivery))
                 else:
@@ -309,11 +327,7 @@ class _Batch:
         for changes in self._changes.values():
             changes.flush()
         self._books.flush(self._connection)
-        self._connection.executemany(
-            "INSERT INTO notices (destination_id, kind, subject, times, last_offset) VALUES (0,?,?,?,?)"
-            " ON CONFLICT DO UPDATE SET times = times + excluded.times, last_offset = excluded.last_offset",
-            [(*notice, times, self._notice_offsets[notice]) for notice, times in self._notices.items()],
-        )
+        note(self._connection, WORKSPACE, self._notices, self._notice_offsets)
         if self._entries:
             self._connection.execute("UPDATE reader SET next_offset = ?", (self._entries[-1].end,))
 

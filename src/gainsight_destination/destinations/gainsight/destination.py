@@ -42,7 +42,8 @@ INTEGRATION_NAME: Final = "Gainsight"
 SUPPORTED: Final = frozenset({"identify", "track", "group"})
 KEY_FIELDS: Final = {EVENT: "Message_Id__gc", USAGE: "Usage_Key__gc"}
 UNKNOWN_COMPANY: Final = "unknown_company"
-RECHECK_COMPANY_SECONDS: Final = 1_800.0
+RECHECK_COMPANY_SECONDS: Final = 1_860.0
+"""A little longer than an absence is trusted, so that the recheck does ask Gainsight."""
 ASYNC_FROM_PEOPLE: Final = 3
 """From this many people on, one asynchronous call and the look at its result cost less than single calls."""
 FIRST_POLL_SECONDS: Final = 5.0

@@ -24,6 +24,14 @@ CREATE TABLE pauses (                 -- no row: running
     PRIMARY KEY (destination_id, object)
 ) WITHOUT ROWID;
 
+CREATE TABLE failures (               -- no row: the destination answers
+    destination_id INTEGER PRIMARY KEY,
+    reason         TEXT NOT NULL,
+    since_ms       INTEGER NOT NULL,
+    retry_at_ms    INTEGER NOT NULL,
+    times          INTEGER NOT NULL
+);
+
 CREATE TABLE references_known (       -- remote ids of records that others point at
     destination_id INTEGER NOT NULL,
     object         TEXT NOT NULL,

@@ -112,3 +112,29 @@ def test_an_entry_that_cannot_be_resolved_is_set_aside(pipeline: Pipeline) -> No
     pipeline.send(track("u1", messageId="t3", properties={"accountId": A}))
     pipeline.resolve()
     assert pipeline.books()["received"] == 3
+
+
+def test_changed_settings_do_not_break_corrections(make_pipeline: Callable[..., Pipeline]) -> None:
+    """After usageGrain changed, a late fact still moves earlier events, and nothing is set aside."""
+    pipeline = make_pipeline()
+    pipeline.send(group("u1", A, timestamp=at(-100)), track("u1", messageId="t1", timestamp=at(-10)))
+    pipeline.resolve()
+    pipeline.reconfigure(usageGrain="account")
+    pipeline.send(group("u1", B, timestamp=at(-50)))
+    pipeline.resolve()
+    assert pipeline.held()["event", "t1"]["Account_Id__gc"] == B
+    assert pipeline.books()["discarded"] == {}
+
+
+def test_a_fact_learned_while_a_destination_was_off_releases_its_events(pipeline: Pipeline) -> None:
+    """When a destination is enabled again, what it has parked is looked at once more; so it is before it expires."""
+    pipeline.send(track("u1", messageId="t1"))
+    pipeline.resolve()
+    pipeline.restart(destinations=())
+    pipeline.send(group("u1", A), source=3)
+    pipeline.resolve()
+    pipeline.restart()
+    assert pipeline.books()["parked"] == {"no_account": 1}
+    pipeline.resolve_parked()
+    assert pipeline.held()["event", "t1"]["Account_Id__gc"] == A
+    assert pipeline.books()["parked"] == {}

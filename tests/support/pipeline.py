@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,25 @@ class Pipeline:
         )
         self.restart()
 
-    def restart(self) -> None:
-        """A new resolver that remembers nothing, as after a crash."""
-        self.resolver = Resolver(self.connection, self.log, [self.connected], duplicate_window_ms=WINDOW_MS)
+    def restart(self, destinations: Sequence[Connected] | None = None) -> None:
+        """A new resolver that remembers nothing, as after a crash; perhaps with other destinations enabled."""
+        enabled = [self.connected] if destinations is None else destinations
+        self.resolver = Resolver(self.connection, self.log, enabled, duplicate_window_ms=WINDOW_MS)
+
+    def reconfigure(self, **settings: Any) -> None:
+        """Other settings of the destination from now on."""
+        schemas = self.destination._schemas
+        self.destination = GainsightDestination(
+            parse_settings({"accessKey": ACCESS_KEY, "domain": "http://127.0.0.1:8090", **settings})
+        )
+        self.destination._schemas = schemas
+        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination)
+        self.restart()
+
+    def resolve_parked(self) -> None:
+        """What the engine does at the start of a configuration."""
+        with transaction(self.connection):
+            assert self.resolver.resolve_parked(self.connected, -1, self.now_ms) is None
 
     def close(self) -> None:
         self.log.close()

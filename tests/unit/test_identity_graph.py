@@ -137,7 +137,9 @@ def test_learn_tells_exactly_when_another_value_is_in_force(facts: list[tuple[in
             assert now is not None
             differs = was is None or was.value != now.value
             assert differs == (changed is not None and changed.from_ms <= t < changed.until_ms)
-            assert any(i.from_ms <= t < i.until_ms for i in intervals_of(known, [f for f in known if f.value == now.value]))
+            assert any(
+                i.from_ms <= t < i.until_ms for i in intervals_of(known, [f for f in known if f.value == now.value])
+            )
 
 
 def test_migrations_are_packaged() -> None:

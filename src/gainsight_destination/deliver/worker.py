@@ -24,7 +24,7 @@ import structlog
 
 from gainsight_destination.clock import Clock
 from gainsight_destination.deliver import failures, jobs, outcomes, pauses, quota, references
-from gainsight_destination.deliver.backoff import backoff_seconds
+from gainsight_destination.deliver.backoff import FIRST_SECONDS, backoff_seconds
 from gainsight_destination.deliver.calls import ABSENCE_TRUSTED_SECONDS, EngineCalls
 from gainsight_destination.deliver.outcomes import Sent
 from gainsight_destination.deliver.pauses import Pause
@@ -106,7 +106,8 @@ class DeliveryWorker:
         )
         self._referenced = {spec.name for spec in connected.destination.objects if spec.referenced}
         self._forgot_at_ms: dict[str, int] = {}
-        self._failures = 0
+        self._failures: Counter[str] = Counter()
+        self._object_not_before_ms: dict[str, int] = {}
         self._not_before_ms = 0
         self._find_at_ms = 0
         self._retried_at_ms = 0
@@ -156,6 +157,7 @@ class DeliveryWorker:
         patience_ms = round(quota.patience_seconds(self._destination.limits, used, now_ms) * 1000)
         waiting = {name for name, pause in paused.items() if not self._may_retry(pause, now_ms)}
         waiting |= jobs.busy_objects(connection, self._id, OPEN_JOBS)
+        waiting |= {name for name, until_ms in self._object_not_before_ms.items() if now_ms < until_ms}
         return Situation(
             paused,
             jobs.next_job(connection, self._id),
@@ -186,6 +188,7 @@ class DeliveryWorker:
             await self._deliver(situation.plan.batch, situation.pauses)
             return 0
         soonest = [situation.plan.look_again_at_ms, situation.job and situation.job.poll_at_ms, self._find_at_ms]
+        soonest += [until_ms for until_ms in self._object_not_before_ms.values() if until_ms > now_ms]
         return max(1, min(at_ms for at_ms in soonest if at_ms is not None) - now_ms)
 
     # -- what there is to do
@@ -209,7 +212,7 @@ class DeliveryWorker:
                 drafts = await self._ready(drafts)
                 if drafts:
                     await self._write(drafts, await self._destination.deliver(drafts, self._calls))
-            self._failures = 0
+            self._failures.clear()
         except BatchRejectedError as error:
             if not batch.told_apart:
                 self._doubt_metadata(batch.object.name)
@@ -225,7 +228,7 @@ class DeliveryWorker:
             if not error.uncertain:
                 await self._settle_presence(batch, "absent")
             await self._postpone(batch, str(error))
-            raise
+            await self._failed(error, batch.object.name)
         except (CallError, QuotaSpentError, UnavailableError):
             raise
         except Exception as error:  # a record that this code cannot handle must not stop the others
@@ -386,14 +389,20 @@ class DeliveryWorker:
 
     # -- failures
 
-    async def _failed(self, error: TransientError) -> None:
-        self._failures += 1
-        seconds = backoff_seconds(self._failures, self._jitter)
+    async def _failed(self, error: TransientError, object_name: str = "") -> None:
+        """Back off: one object if it was about one, so that its trouble is not the others', else altogether."""
+        self._failures[object_name] += 1
+        seconds = backoff_seconds(self._failures[object_name], self._jitter)
         now_ms = self._clock.now_ms()
-        self._not_before_ms = now_ms + round(seconds * 1000)
+        retry_at_ms = now_ms + round(seconds * 1000)
+        if object_name:
+            self._object_not_before_ms[object_name] = retry_at_ms
+            self._not_before_ms = now_ms + round(FIRST_SECONDS * 1000)
+        else:
+            self._not_before_ms = retry_at_ms
         _log.warning("call failed", destination=self._name, **_for_logs(error), again_in_seconds=round(seconds, 1))
         await self._database.write(
-            lambda connection: failures.enter(connection, self._id, str(error), now_ms, self._not_before_ms)
+            lambda connection: failures.enter(connection, self._id, str(error), now_ms, retry_at_ms)
         )
 
     async def _probe(self) -> None:

@@ -27,7 +27,9 @@ from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
 from gainsight_destination.private.app import create_app
 from gainsight_destination.records.upkeep import (
+    crowded_records,
     drop_kept_messages,
+    fold_statements,
     forget_messages,
     keep_open_messages,
     part_to_remove,
@@ -46,6 +48,7 @@ WORKSPACE_CHECK_SECONDS: Final = 0.5
 UPKEEP_SECONDS: Final = 60.0
 DUPLICATE_WINDOW_MS: Final = 7 * 86_400_000
 RETRY_SECONDS: Final = 1.0
+FOLD_EVERY_MS: Final = 3_600_000
 CALL_GRACE_SECONDS: Final = 1.0
 
 T = TypeVar("T")
@@ -86,6 +89,7 @@ class Engine:
         self._event_log = SqliteEventLog(options.log_path)
         self._secrets = Secrets.of(options.data_dir)
         self._stop = asyncio.Event()
+        self._fold_at_ms = 0
         self._trouble: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -244,10 +248,22 @@ class Engine:
                 now_ms = await self._resolved_until_ms()
                 await self._transact(resolver, partial(resolver.expire_parked, now_ms))
                 await self._let_go(crew, now_ms)
+                await self._fold(crew)
                 await self._retain()
             except UnavailableError as error:
                 _log.warning("upkeep waits", reason=str(error))
             await self._wait(crew.stop, UPKEEP_SECONDS)
+
+    async def _fold(self, crew: Crew) -> None:
+        """Forget statements that were said anew since, now and then, a record per transaction."""
+        now_ms = self._clock.now_ms()
+        if now_ms < self._fold_at_ms:
+            return
+        self._fold_at_ms = now_ms + FOLD_EVERY_MS
+        for record_id in await self._database.read(crowded_records):
+            if crew.stop.is_set():
+                return
+            await self._database.write(partial(fold_statements, record_id=record_id))
 
     async def _resolved_until_ms(self) -> int:
         """Now, or the receipt of the oldest message not resolved yet: after a pause its facts still have their say."""

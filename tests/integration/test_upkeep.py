@@ -138,3 +138,26 @@ def test_a_fact_learned_while_a_destination_was_off_releases_its_events(pipeline
     pipeline.resolve_parked()
     assert pipeline.held()["event", "t1"]["Account_Id__gc"] == A
     assert pipeline.books()["parked"] == {}
+
+
+def test_what_was_said_anew_is_folded(pipeline: Pipeline) -> None:
+    """Hundreds of repeated identifies and groups leave a few statements, and the records hold what they held."""
+    for n in range(60):
+        traits = {"email": "mo@x.test", "accountId": A, "firstName": f"Mo{n}", "title": f"T{n % 3}"}
+        pipeline.send(
+            identify("u1", traits if n % 2 else {"lastName": "Ito"}, timestamp=at(n - 100)),
+            group("u1", A if n < 30 else B, {"industry": f"I{n}"}, timestamp=at(n - 100)),
+        )
+    pipeline.resolve()
+    pipeline.settle()
+    held = pipeline.held()
+    for record_id in upkeep.crowded_records(pipeline.connection):
+        assert upkeep.fold_statements(pipeline.connection, record_id) == 0  # a late fact may still move them
+    pipeline.now_ms += 31 * DAY_MS
+    let_go(pipeline)
+    for record_id in upkeep.crowded_records(pipeline.connection):
+        with transaction(pipeline.connection) as connection:
+            assert upkeep.fold_statements(connection, record_id) > 20
+    assert pipeline.held() == held
+    assert rows(pipeline, "statements") < 12
+    assert rows(pipeline, "bodies") < 12

@@ -1,14 +1,12 @@
 """What a destination may ask of the store when it computes records: one snapshot, with a little memory."""
 
-import json
-import math
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from gainsight_destination.destinations.contract import Delivery, Statement
 from gainsight_destination.eventlog.contract import EventLog
-from gainsight_destination.events.message import Message, messages_of
+from gainsight_destination.events.message import Message, decode_body, messages_of
 from gainsight_destination.records import deliveries
 from gainsight_destination.resolve.identities import IdentityGraph
 
@@ -105,18 +103,3 @@ class StoreReader:
             (record_id,),
         ).fetchone()
         return count, first_at_ms, last_at_ms
-
-
-def decode_body(body: bytes) -> Mapping[str, Any]:
-    """Traits or properties as objects; what is nested deeper than Python reads counts as empty."""
-    try:
-        decoded = json.loads(body, parse_float=_finite)
-    except (ValueError, RecursionError):
-        return {}
-    return decoded if isinstance(decoded, dict) else {}
-
-
-def _finite(text: str) -> float | str:
-    """A number as JSON can carry it on; one too great for that (1e999) stays the text it was."""
-    number = float(text)
-    return number if math.isfinite(number) else text

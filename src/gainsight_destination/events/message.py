@@ -5,8 +5,10 @@ The way in is `MessageReader.read(entry)`: every message of a logged entry comes
 refuses takes the slow path, which finds the reason or mends what SDKs are known to send.
 """
 
+import json
+import math
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -312,3 +314,18 @@ def _context(value: object) -> _Context | None:
 
 def _raw(item: dict[str, Any], name: str) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(item[name])) if name in item else NOTHING
+
+
+def decode_body(body: bytes) -> Mapping[str, Any]:
+    """Traits or properties as objects; what is nested deeper than Python reads counts as empty."""
+    try:
+        decoded = json.loads(body, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _finite(text: str) -> float | str:
+    """A number as JSON can carry it on; one too great for that (1e999) stays the text it was."""
+    number = float(text)
+    return number if math.isfinite(number) else text

@@ -10,10 +10,11 @@ from typing import Final
 
 from gainsight_destination.destinations.contract import Delivery, RecordDestination
 from gainsight_destination.eventlog.contract import EventLog
-from gainsight_destination.events.message import messages_of
+from gainsight_destination.events.message import decode_body, messages_of
 from gainsight_destination.records import deliveries
 
 CHUNK: Final = 2_000
+STATEMENTS_KEPT: Final = 20
 OPEN_STATES: Final = ("parked", "pending", "dead")
 
 
@@ -99,6 +100,50 @@ def _freeze(
             )
 
 
+def crowded_records(connection: sqlite3.Connection) -> list[int]:
+    """Records about which so much was said that folding it pays."""
+    rows = connection.execute(
+        "SELECT record_id FROM statements GROUP BY record_id HAVING count(*) > ?", (STATEMENTS_KEPT,)
+    )
+    return [record_id for (record_id,) in rows]
+
+
+def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
+    """Forget what was said about a record and said anew since, as far as no late fact can move it; how much.
+
+    Every trait, membership and title keeps its newest statement, so the record holds what it held.
+    """
+    (movable_from,) = connection.execute(
+        "SELECT coalesce((SELECT min(offset) FROM deliveries WHERE destination_id ="
+        " (SELECT destination_id FROM records WHERE id = ?)), (SELECT next_offset FROM reader))",
+        (record_id,),
+    ).fetchone()
+    rows = connection.execute(
+        "SELECT s.at_ms, s.message_id, s.offset, s.account_id, s.says_member, iif(s.has_traits, b.body, '{}')"
+        " FROM statements s LEFT JOIN bodies b USING (offset) WHERE s.record_id = ?"
+        " ORDER BY s.at_ms DESC, s.message_id DESC",
+        (record_id,),
+    ).fetchall()
+    said: set[tuple[str, object]] = set()
+    superseded = []
+    for at_ms, message_id, offset, account_id, says_member, body in rows:
+        says: set[tuple[str, object]] = {("trait", name) for name in decode_body(body or b"{}")}
+        says |= {("member", says_member)} | ({("title", account_id)} if ("trait", "title") in says else set())
+        if offset < movable_from and says <= said:
+            superseded.append((record_id, at_ms, message_id, offset))
+        said |= says
+    connection.executemany(
+        "DELETE FROM statements WHERE record_id = ? AND at_ms = ? AND message_id = ? AND offset = ?", superseded
+    )
+    connection.executemany(
+        "DELETE FROM bodies WHERE offset = ?1 AND NOT EXISTS"
+        " (SELECT 1 FROM destinations JOIN deliveries ON destination_id = destinations.id AND offset = ?1)"
+        " AND NOT EXISTS (SELECT 1 FROM statements WHERE offset = ?1)",
+        [(offset,) for _, _, _, offset in superseded],
+    )
+    return len(superseded)
+
+
 def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
     """Copy messages still on their way out of the part of the log before an offset; how many were copied."""
     offsets = connection.execute(
@@ -124,8 +169,9 @@ def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offs
 def drop_kept_messages(connection: sqlite3.Connection) -> None:
     """Kept copies of messages that have arrived are not needed any more."""
     connection.execute(
-        "DELETE FROM kept_messages WHERE offset NOT IN"
-        f" (SELECT offset FROM deliveries WHERE state IN ({','.join('?' * len(OPEN_STATES))}))",
+        "DELETE FROM kept_messages WHERE NOT EXISTS (SELECT 1 FROM destinations JOIN deliveries"
+        " ON destination_id = destinations.id AND deliveries.offset = kept_messages.offset"
+        f" WHERE state IN ({','.join('?' * len(OPEN_STATES))}))",
         OPEN_STATES,
     )
 

@@ -75,6 +75,8 @@ CREATE TABLE statements (             -- what identify and group messages say ab
     PRIMARY KEY (record_id, at_ms, message_id, offset)
 ) WITHOUT ROWID;
 
+CREATE INDEX statements_of_message ON statements (offset);
+
 CREATE TABLE tallies (                -- counters of a record, per user so that a moved event can be taken out
     record_id    INTEGER NOT NULL,
     user_id      INTEGER NOT NULL,

@@ -150,7 +150,6 @@ class Engine:
                 connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS
             )
         )
-        await self._resolve_parked(crew, resolver)
         crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))
         crew.tasks.append(asyncio.create_task(self._keep_up(crew, resolver)))
         for connected in destinations:
@@ -167,7 +166,7 @@ class Engine:
         """A new configuration may read accounts that the old one did not: look at what waits once more."""
         for connected in crew.destinations:
             after_offset: int | None = -1
-            while after_offset is not None:
+            while after_offset is not None and not crew.stop.is_set():
                 work = partial(resolver.resolve_parked, connected, after_offset, self._clock.now_ms())
                 after_offset = await self._transact(resolver, work)
 
@@ -243,8 +242,12 @@ class Engine:
             await worker.close()
 
     async def _keep_up(self, crew: Crew, resolver: Resolver) -> None:
+        parked_seen = False
         while not crew.stop.is_set():
             try:
+                if not parked_seen:
+                    await self._resolve_parked(crew, resolver)
+                    parked_seen = True
                 now_ms = await self._resolved_until_ms()
                 await self._transact(resolver, partial(resolver.expire_parked, now_ms))
                 await self._let_go(crew, now_ms)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.pipeline import Pipeline
 
 from gainsight_destination.cli.commands import COMMANDS
-from gainsight_destination.cli.status import NOTICES
+from gainsight_destination.cli.words import NOTICES, REASONS
 from gainsight_destination.destinations.gainsight import check, responses
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR
@@ -36,7 +36,9 @@ def calls(tree: ast.AST, function: str) -> Iterator[ast.Call]:
 
 
 def texts(node: ast.AST) -> set[str]:
-    """The string constants of an expression, without those of f-strings."""
+    """The string constants of an expression, without those of f-strings and of conditions."""
+    if isinstance(node, ast.IfExp):
+        return texts(node.body) | texts(node.orelse)
     parts = {id(part) for joined in ast.walk(node) if isinstance(joined, ast.JoinedStr) for part in joined.values}
     return {
         found.value
@@ -85,6 +87,14 @@ def test_every_filter_reason_is_documented() -> None:
     """docs/semantics.md has a row for each reason under which a message is filtered or parked."""
     assert {"unsupported_type", "no_account", "unknown_company"} <= filter_and_park_reasons()
     assert missing_from("semantics.md", filter_and_park_reasons()) == []
+
+
+def test_every_reason_has_its_words() -> None:
+    """`status` and `demo` tell each reason in words, whichever state the books count it under."""
+    assert discard_reasons() <= set(REASONS["discarded"])
+    assert filter_and_park_reasons() <= set(REASONS["filtered"])
+    assert set(REASONS["parked"]) == set(REASONS["filtered"]) & {"no_account", "unknown_company"}
+    assert set(REASONS["filtered"]) == filter_and_park_reasons()
 
 
 def test_every_notice_is_documented() -> None:

@@ -1,100 +1,143 @@
 """The command `status`: how the books stand."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from gainsight_destination.cli.options import DataOption, JsonOption
+from gainsight_destination.cli.words import BOOKS, NOTICES, RECORD_STATES, reason_words, unmapped_trait
 
 
 def status(data: DataOption = Path("data"), as_json: JsonOption = False) -> None:
-    """Show what was received and where it stands, for each source and destination, and whether the books balance.
+    """Show what was received and where it stands, for each source and destination, and whether every message is
+    accounted for.
 
-    Exit code 1 when they do not balance.
+    Exit code 1 when one is not.
     """
     from gainsight_destination.cli.console import console, print_json
     from gainsight_destination.cli.data_directory import open_data
     from gainsight_destination.clock import SystemClock
     from gainsight_destination.observe.status import balanced
     from gainsight_destination.observe.status import status as read_status
+    from gainsight_destination.runtime.lock import is_held
 
     with open_data(data) as opened:
         document = read_status(opened.state, opened.log, SystemClock().now_ms())
+    document = {"serverRunning": is_held(data, "ingest"), **document}
     if as_json:
         print_json(document)
     else:
         for line in in_words(document):
-            console.print(line, highlight=False, markup=False)
+            console.print(line)
     if not balanced(document):
         raise typer.Exit(1)
 
 
-def in_words(document: dict[str, Any]) -> list[str]:
+def in_words(document: Mapping[str, Any]) -> list[str]:
     """The status document as lines of text."""
-    lines: list[str] = []
+    lines = [] if document["serverRunning"] else ["The server is not running: nothing is received or delivered.", ""]
     for name, source in document["sources"].items():
-        lines.append(f"source {name}: {source['received']:,} received{_reasons('discarded', source['discarded'])}")
+        lines.append(f"source {name}: {source['received']:,} received{_discarded(source['discarded'])}")
     if not document["sources"]:
         lines.append("no source is configured; apply a workspace.yaml with `workspace apply -f FILE`")
     unknown = document["unknownWriteKey"]["received"]
     if unknown:
         lines.append(f"unknown write keys: {unknown:,} received and dropped; check the write keys of your SDKs")
     for name, destination in document["destinations"].items():
-        lines += ["", f"destination {name} ({destination['type']}): {destination['state']}"]
-        lines += [
-            f"  paused{' for ' + pause['object'] if pause['object'] else ''}: {pause['reason']}"
-            for pause in destination["pauses"]
-        ]
-        lines += _equation(destination)
-        calls = destination["calls"]
-        lines.append(f"  calls: {calls['minute']:,} this minute, {calls['day']:,} today, {calls['total']:,} in all")
-        for object_name, states in destination["records"].items():
-            counted = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
-            lines.append(f"  records {object_name}: {counted}")
-        lines += _notices(destination["notices"])
-    lines += _notices(document["notices"])
-    return lines
+        lines += ["", *destination_lines(name, destination)]
+    return lines + _notices(document["notices"])
 
 
-def _equation(destination: dict[str, Any]) -> list[str]:
-    rows: list[tuple[str, int, str]] = [("received", destination["received"], "")]
-    for state in ("discarded", "duplicates", "filtered", "parked", "pending", "delivered", "dead"):
+def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
+    """How one destination stands."""
+    calls = destination["calls"]
+    return [
+        f"destination {name} ({destination['type']}): {destination['state']}",
+        *_failing(destination.get("failing")),
+        *(line for pause in destination["pauses"] for line in _pause(pause)),
+        *books_lines(destination),
+        f"  calls: {calls['minute']:,} this minute, {calls['day']:,} today, {calls['total']:,} in all",
+        *records_lines(destination["records"]),
+        *_notices(destination["notices"]),
+    ]
+
+
+def _failing(failure: Mapping[str, Any] | None) -> list[str]:
+    if failure is None:
+        return []
+    since, again = clock_time(failure["since"]), clock_time(failure["retryAt"])
+    return [f"  not reachable since {since} UTC: {failure['reason']}; tried again at {again}"]
+
+
+def _pause(pause: Mapping[str, Any]) -> list[str]:
+    about = f" for {pause['object']}" if pause["object"] else ""
+    since, again = clock_time(pause["since"]), clock_time(pause["retryAt"])
+    if "redirects" in pause["reason"]:
+        advice = "correct `domain` in the workspace file and run `workspace apply`"
+    elif pause["object"]:
+        advice = "`check` lists what to create"
+    elif "IP address" in pause["reason"]:
+        advice = "add this server's address to the key's allow-list in Gainsight"
+    else:
+        advice = "put a good key into the workspace file and run `workspace apply`"
+    return [
+        f"  paused{about} since {since} UTC: {pause['reason']}",
+        f"    to do: {advice}; tried again at {again}, and at once when the configuration changes",
+    ]
+
+
+def clock_time(at_ms: int) -> str:
+    """HH:MM:SS of today, UTC; with the date before it for another day."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return at.strftime("%H:%M:%S" if at.date() == datetime.now(UTC).date() else "%Y-%m-%d %H:%M:%S")
+
+
+def books_lines(destination: Mapping[str, Any]) -> list[str]:
+    """The equation of the books, each reason in words beside its number."""
+    width = len(f"{destination['received']:,}")
+    lines = [f"    {destination['received']:,} received"]
+    for position, (state, words) in enumerate(BOOKS.items()):
         value = destination[state]
-        if isinstance(value, dict):
-            detail = ", ".join(f"{reason} {count:,}" for reason, count in sorted(value.items()))
-            rows.append((state, sum(value.values()), detail))
-        else:
-            rows.append((state, value, ""))
-    width = max(len(f"{count:,}") for _, count, _ in rows)
-    lines = []
-    for position, (state, count, detail) in enumerate(rows):
-        sign = " " if position == 0 else "=" if position == 1 else "+"
-        lines.append(f"  {sign} {count:>{width},} {state}{f'  ({detail})' if detail else ''}")
-    lines.append("  the books balance" if destination["balanced"] else "  THE BOOKS DO NOT BALANCE")
-    return lines
+        reasons = value if isinstance(value, dict) else {}
+        count = sum(reasons.values()) if isinstance(value, dict) else value
+        lines.append(f"  {'+' if position else '='} {count:>{width},} {state}{f': {words}' if count else ''}")
+        lines += [
+            f"    {'':>{width}}   {times:,} {reason_words(state, reason)}"
+            for reason, times in sorted(reasons.items(), key=lambda item: -item[1])
+        ]
+    return [*lines, f"  {'every message is accounted for' if destination['balanced'] else NOT_BALANCED}"]
 
 
-def _reasons(what: str, reasons: dict[str, int]) -> str:
-    return "".join(f", {count:,} {what} ({reason})" for reason, count in sorted(reasons.items()))
+NOT_BALANCED = "NOT EVERY MESSAGE IS ACCOUNTED FOR: the sum is not what was received. Please report it"
 
 
-NOTICES = {
-    "doubtful_account_id": "account ids that may not be Salesforce's",
-    "message_id_conflict": "messages that came twice with different content; the first counts",
-    "odd_email": "e-mails without the shape of an address, not used",
-    "trait_unmapped": "traits that are mapped to no field, not sent",
-    "field_not_writable": "fields that are missing or read-only in Gainsight, left out",
-    "value_skipped": "values that do not fit their field's type, left out",
-    "text_cut": "texts cut to their field's length",
-    "internal_error": "requests set aside because of an internal error; please report them",
-}
+def records_lines(records: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Records per object, by how they stand."""
+    return [
+        f"  records {name}: "
+        + ", ".join(f"{states[state]:,} {words}" for state, words in RECORD_STATES.items() if state in states)
+        for name, states in records.items()
+    ]
 
 
-def _notices(notices: dict[str, dict[str, int]]) -> list[str]:
+def _discarded(reasons: Mapping[str, int]) -> str:
+    return "".join(
+        f", {count:,} discarded ({reason_words('discarded', reason)})" for reason, count in sorted(reasons.items())
+    )
+
+
+def _notices(notices: Mapping[str, Mapping[str, int]]) -> list[str]:
     lines = []
     for kind, subjects in notices.items():
-        shown = ", ".join(f"{subject or 'any'} {times:,}" for subject, times in sorted(subjects.items())[:8])
+        first = sorted(subjects.items())[:8]
         more = f" and {len(subjects) - 8} more" if len(subjects) > 8 else ""
+        if kind == "trait_unmapped":
+            lines += [f"  note: {unmapped_trait(subject, times)}" for subject, times in first]
+            lines += [f"  note:{more} such traits"] if more else []
+            continue
+        shown = ", ".join(f"{subject or 'any'} {times:,}" for subject, times in first)
         lines.append(f"  note: {NOTICES.get(kind, kind)}: {shown}{more}")
     return lines

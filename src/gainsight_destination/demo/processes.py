@@ -78,7 +78,11 @@ class Process:
             self.running.wait()
 
     async def __aenter__(self) -> "Process":
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:  # not healthy in time, or the demo is stopped while it starts
+            self.stop()
+            raise
         return self
 
     async def __aexit__(

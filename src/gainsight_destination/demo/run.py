@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sys
 import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from gainsight_destination.cli.app import PROGRAM
 from gainsight_destination.cli.console import console
 from gainsight_destination.clock import Clock, SystemClock
 from gainsight_destination.demo.processes import Process, free_address
 from gainsight_destination.demo.sample import WANTED_EVENTS, Sample, make_sample
-from gainsight_destination.demo.send import send
+from gainsight_destination.demo.send import Sender
 from gainsight_destination.demo.summary import summary_lines
 from gainsight_destination.demo.verify import GainsightState, verify
 from gainsight_destination.errors import UnavailableError, UserError
@@ -43,6 +46,12 @@ destinations:
 """
 
 
+def program() -> str:
+    """How this program was called, so that its other commands can be called likewise."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == PROGRAM else PROGRAM
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Where the demo's three ports are."""
@@ -59,7 +68,10 @@ def run_demo(data: Path | None, *, stay: bool) -> bool:
     with tempfile.TemporaryDirectory(prefix="gainsight-demo-") as temporary:
         directory = data or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(_Demo(directory, SystemClock()).run(stay=stay))
+        try:
+            return asyncio.run(_Demo(directory, SystemClock()).run(stay=stay))
+        except asyncio.CancelledError:  # TERM ends it as Ctrl-C does
+            raise KeyboardInterrupt from None
 
 
 class _Demo:
@@ -72,6 +84,9 @@ class _Demo:
         self._sandbox_url = f"http://{self._at.sandbox}"
 
     async def run(self, *, stay: bool) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         async with AsyncExitStack() as running:
             console.print("Starting a Gainsight sandbox and a server ...")
             await running.enter_async_context(self._sandbox())
@@ -80,14 +95,22 @@ class _Demo:
             await running.enter_async_context(self._serve())
             sample = make_sample(accounts, datetime.now(UTC))
             console.print(f"Sending {len(sample.calls):,} calls through segment-analytics-python ...")
-            problems = await asyncio.to_thread(send, sample.calls, f"http://{self._at.ingest}", WRITE_KEYS)
+            problems = await self._send(sample)
             document = await self._delivered(sample)
             problems += await verify(sample.expected, document, state)
-            for line in summary_lines(document, sample, await state.counts(), problems):
+            for line in summary_lines(document, await state.counts(), problems):
                 console.print(line)
             if stay:
-                await self._stay()
+                await self._stay(sample.showcase_message_id)
         return not problems
+
+    async def _send(self, sample: Sample) -> list[str]:
+        sender = Sender(f"http://{self._at.ingest}", WRITE_KEYS)
+        try:
+            return await asyncio.to_thread(sender.send, sample.calls)
+        except asyncio.CancelledError:
+            sender.give_up()
+            raise
 
     def _sandbox(self) -> Process:
         arguments = (
@@ -155,15 +178,17 @@ class _Demo:
                     raise UnavailableError(f"the sample was not delivered in time; look into {self._directory}")
                 await self._clock.sleep(0.3)
 
-    async def _stay(self) -> None:
+    async def _stay(self, message_id: str) -> None:
         console.print(
             f"""
 Everything is still running; Ctrl-C stops it and removes the data.
   Gainsight sandbox  {self._sandbox_url}
   SDKs send to       http://{self._at.ingest}   (write key {WRITE_KEYS["server"]})
   Health, metrics    http://{self._at.console}/health  http://{self._at.console}/metrics
-  Try                .venv/bin/gainsight-destination trace demo-100 --data {self._directory / "data"}
-                     .venv/bin/gainsight-destination status --data {self._directory / "data"}"""
+
+See how an anonymous visit came to its user and account, by a sign-in a day later:
+  {program()} trace {message_id} --data {self._directory / "data"}
+  {program()} status --data {self._directory / "data"}"""
         )
         try:
             while True:

@@ -53,6 +53,8 @@ class Sample:
 
     calls: list[SdkCall] = field(default_factory=list)
     expected: Expected = field(default_factory=Expected)
+    showcase_message_id: str = ""
+    """An event of an anonymous visit that is joined to a user and an account only by what comes after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,15 @@ class _Maker:
         for _ in range(4):
             self._call("page", 3, "website", anonymous_id=user.anonymous_id, name="Pricing")
             self._expected.filtered["unsupported_type"] += 1
+            events_before = len(self._expected.events)
             self._event(user.account, user.id, 3, source="website", anonymous_id=user.anonymous_id)
+            if len(self._expected.events) > events_before and self._is_joined_by_sign_in(user):
+                self._sample.showcase_message_id = self._sample.showcase_message_id or f"demo-{self._number}"
+
+    def _is_joined_by_sign_in(self, user: _User) -> bool:
+        """Whether only this user's own sign-in says who and where he is: no group call names him."""
+        named_by_group = {call.arguments["user_id"] for call in self._sample.calls if call.method == "group"}
+        return user.account != UNKNOWN_ACCOUNT and user.email is not None and user.id not in named_by_group
 
     def _sessions(self, user: _User) -> None:
         """Days of work: each session signs in again and says the same of the user."""

@@ -41,7 +41,7 @@ class GainsightState:
 async def verify(expected: Expected, document: Mapping[str, Any], state: GainsightState) -> list[str]:
     """What is wrong, in sentences; nothing when all is right."""
     books = document["destinations"]["gainsight"]
-    problems = [] if books["balanced"] else ["the books do not balance"]
+    problems = [] if books["balanced"] else ["not every message is accounted for"]
     problems += _books(expected, books)
     problems += _events(expected, await state.rows(EVENTS))
     problems += _usage(expected, await state.rows(USAGE))

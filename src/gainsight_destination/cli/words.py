@@ -1,0 +1,84 @@
+"""What reasons, notices and states are called for people. The codes themselves stay in JSON and in the metrics.
+
+One table for `status`, `trace` and `demo`; a test holds it complete.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+REASONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "discarded": {
+        "bad_request": "not a JSON object that can be read",
+        "batch_too_long": "beyond the 2,500th message of a batch",
+        "message_too_large": "over 32 KB",
+        "type_not_supported": "of a type that Segment does not have",
+        "no_user_anon_id": "without a user: neither userId nor anonymousId",
+        "id_not_string": "with an id that is no text",
+        "event_not_defined": "without an event name",
+        "event_not_string": "with an event name that is no text",
+        "group_id_required": "group calls without a groupId",
+        "previous_id_required": "alias calls without a previousId",
+        "name_not_string": "with a page name that is no text",
+        "category_not_string": "with a page category that is no text",
+        "traits_not_object": "with traits that are no object",
+        "properties_not_object": "with properties that are no object",
+        "source_disabled": "of a source that is disabled",
+        "unknown_source": "with a write key that is nobody's",
+        "internal_error": "set aside because of a mistake of ours; please report it",
+    },
+    "filtered": {
+        "unsupported_type": "page views and other types that Gainsight does not get",
+        "integrations_object": "that the sender keeps from Gainsight (integrations)",
+        "event_not_listed": "not in your list of events",
+        "no_email": "about users whose e-mail is not known",
+        "switched_off": "events, while event rows and daily usage are both switched off",
+        "no_account": "that waited in vain to learn their account",
+        "unknown_company": "that waited in vain for their company to be in Gainsight",
+    },
+    "parked": {
+        "no_account": "waiting to learn their account",
+        "unknown_company": "for a company Gainsight does not have",
+    },
+}
+
+BOOKS: Final[Mapping[str, str]] = {
+    "discarded": "could not be used",
+    "duplicates": "had come before",
+    "filtered": "are not for Gainsight",
+    "parked": "wait for what is not known yet",
+    "pending": "are on their way",
+    "delivered": "are in Gainsight",
+    "dead": "were refused by Gainsight",
+}
+"""What each part of the books says of its messages; the part's own name stands before it."""
+
+RECORD_STATES: Final[Mapping[str, str]] = {
+    "clean": "up to date",
+    "dirty": "waiting",
+    "parked": "waiting for Gainsight to have their company",
+    "dead": "refused",
+}
+
+NOTICES: Final[Mapping[str, str]] = {
+    "doubtful_account_id": "account ids that may not be Salesforce's",
+    "message_id_conflict": "messages that came twice with different content; the first counts",
+    "odd_email": "e-mails without the shape of an address, not used",
+    "trait_unmapped": "traits that have no field in Gainsight, not sent",
+    "field_not_writable": "fields that are missing or read-only in Gainsight, left out",
+    "value_skipped": "values that do not fit their field's type, left out",
+    "text_cut": "texts cut to their field's length",
+    "internal_error": "requests set aside because of an internal error; please report them",
+}
+
+
+def reason_words(state: str, reason: str) -> str:
+    """What a reason is called; a newer one than this table by its code."""
+    return REASONS.get(state, {}).get(reason, reason)
+
+
+def unmapped_trait(subject: str, times: int) -> str:
+    """The notice of one trait, `Company.plan` or `Person.plan`, with what to do about it."""
+    object_name, _, trait = subject.partition(".")
+    setting = {"company": "companyFields", "person": "personFields"}.get(object_name.lower(), "companyFields")
+    came = "once" if times == 1 else f"{times:,} times"
+    return f"the trait `{trait}` came {came} and has no Gainsight field; map it with {setting}"

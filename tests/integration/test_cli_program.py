@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from gainsight_destination.cli import commands
+from gainsight_destination.runtime.lock import RoleLock
 
 KEY = "5a4dbc0e-5a4d-4b0c-8e5a-4dbc0e5a4dbc"
+SERVE = ("serve", "--ingest", "127.0.0.1:0", "--console", "127.0.0.1:0")
 ENVIRON = {"WEBSITE_WRITE_KEY": "wk-0123456789abcdef", "GAINSIGHT_ACCESS_KEY": KEY}
 FILE = """
 sources:
@@ -85,7 +87,7 @@ def test_every_command_can_be_loaded_and_explains_itself(name: str) -> None:
         (["workspace", "apply", "-f", "nowhere.yaml"], 2, "nowhere.yaml cannot be read"),
         (["workspace", "check", "-f", "."], 2, "cannot be read"),
         (["import", "nowhere.gz", "--source", "website"], 2, "there is no source 'website'"),
-        (["status"], 2, "there is no data in data"),
+        (["status"], 2, "there is no data in ./data"),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
@@ -97,13 +99,12 @@ def test_wrong_input_is_one_sentence(tmp_path: Path, arguments: list[str], code:
     assert result.stdout == ""
 
 
-def test_unusable_data_directory_ends_with_3(tmp_path: Path) -> None:
-    """What is not possible now is told in words and ends with 3."""
-    (tmp_path / "taken").write_text("a file")
-    (tmp_path / "w.yaml").write_text(FILE)
-    result = run("workspace", "apply", "-f", "w.yaml", "--data", "taken", cwd=tmp_path, **ENVIRON)
+def test_what_is_not_possible_now_ends_with_3(tmp_path: Path) -> None:
+    """A data directory that another process holds is told in words and ends with 3."""
+    with RoleLock(tmp_path, "ingest"):
+        result = run(*SERVE, "--data", tmp_path, cwd=tmp_path)
     assert result.returncode == 3
-    assert "taken" in result.stderr
+    assert "is in use by another gainsight-destination" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -81,11 +81,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end(ExitCode.UNAVAILABLE, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except sqlite3.OperationalError as error:
         end(ExitCode.UNAVAILABLE, f"the data directory cannot be used: {error}")
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            bug()
+        end(ExitCode.UNAVAILABLE, f"a file of the data directory is not a database; restore a backup ({error})")
     except Exception:
-        import traceback
+        bug()
 
-        traceback.print_exc()
-        end(ExitCode.BUG, "this is a bug in gainsight-destination; please report it with the lines above")
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether SQLite says that a file is damaged, or never was a database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def bug() -> None:
+    """Show what nobody expected, and exit."""
+    import traceback
+
+    traceback.print_exc()
+    end(ExitCode.BUG, "this is a bug in gainsight-destination; please report it with the lines above")
 
 
 def end(code: ExitCode, *problems: str) -> None:

@@ -50,13 +50,20 @@ class OpenData:
 
 def state_path(directory: Path) -> Path:
     """The state file. Raises UserError when there is none."""
+    if directory.is_file():
+        raise UserError(f"{directory} is a file; name a directory with --data")
     path = directory / "state.db"
     if not path.exists():
         raise UserError(
-            f"there is no data in {directory}; start `gainsight-destination serve` there once, "
+            f"there is no data in {shown(directory)}; start `gainsight-destination serve` there once, "
             "or name another directory with --data"
         )
     return path
+
+
+def shown(directory: Path) -> Path | str:
+    """A directory as it is told: a bare name as `./name`, so that it reads as one."""
+    return directory if directory.is_absolute() or ".." in directory.parts else f"./{directory}"
 
 
 @contextmanager

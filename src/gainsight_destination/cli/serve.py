@@ -1,5 +1,7 @@
 """The commands `serve` and, hidden, `engine`."""
 
+import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +66,13 @@ def serve(
     from gainsight_destination.runtime.options import Address, Retention, ServeOptions
     from gainsight_destination.runtime.serve import run_serve
 
-    configure_logs(part="ingest")
+    # On a terminal the first lines tell the person where everything is; what is routine before them is left out.
+    configure_logs(part="ingest", level=logging.WARNING if sys.stderr.isatty() else logging.INFO)
+
+    def announce(started: "Started") -> None:
+        welcome(started, data)
+        configure_logs(part="ingest")
+
     options = ServeOptions(
         data_dir=data,
         ingest=Address.parse(ingest),
@@ -72,9 +80,10 @@ def serve(
         workspace_file=workspace,
         retention=Retention(log_retention_days, log_retention_gb),
     )
-    code = run_serve(options, clock=SystemClock(), announce=lambda started: welcome(started, data))
+    code = run_serve(options, clock=SystemClock(), announce=announce)
     if code:
         raise typer.Exit(code)
+    typer.echo("Stopped; nothing is lost.")
 
 
 def welcome(started: "Started", data: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -9,13 +10,17 @@ from contextlib import ExitStack, closing
 import uvloop
 
 from gainsight_destination.clock import Clock
+from gainsight_destination.errors import UserError
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest.server import listen
 from gainsight_destination.runtime.ingest_process import IngestProcess, Started
 from gainsight_destination.runtime.lock import RoleLock
-from gainsight_destination.runtime.options import ServeOptions
+from gainsight_destination.runtime.options import Address, ServeOptions
 from gainsight_destination.store.database import connect
 from gainsight_destination.store.migrate import migrate
+from gainsight_destination.workspace.data_directory import make_data_directory
+from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.service import apply_file, load
 
 CONSOLE_BACKLOG = 128
 
@@ -33,13 +38,15 @@ def run_serve(
     Raises UserError for a port that cannot be had or a wrong workspace file, StoppedError when another process
     uses the data directory or a newer version wrote it.
     """
-    options.data_dir.mkdir(parents=True, exist_ok=True)
+    if options.ingest == options.console and options.ingest.port:
+        raise UserError(f"--ingest and --console are both {options.ingest.url()}; give them different ports")
+    make_data_directory(options.data_dir)
     with ExitStack() as held:
         held.enter_context(RoleLock(options.data_dir, "ingest"))
         prepare(options, clock)
         log = held.enter_context(closing(SqliteEventLog(options.data_dir / "log.db")))
-        ingest = held.enter_context(closing(listen(options.ingest.host, options.ingest.port)))
-        console = held.enter_context(closing(listen(options.console.host, options.console.port)))
+        ingest = held.enter_context(closing(opened(options.ingest, "--ingest")))
+        console = held.enter_context(closing(opened(options.console, "--console")))
         console.listen(CONSOLE_BACKLOG)
         command = (engine_command or command_of_engine)(options, console.fileno())
 
@@ -53,14 +60,25 @@ def run_serve(
             return runner.run(main())
 
 
+def opened(address: Address, option: str) -> socket.socket:
+    """A bound port. Raises UserError that names the option to change."""
+    try:
+        return listen(address.host, address.port)
+    except UserError as error:
+        raise UserError(f"{error}; choose another address with {option} HOST:PORT") from error
+
+
 def prepare(options: ServeOptions, clock: Clock) -> None:
-    """Bring the state to this version's schema, and the configuration to the workspace file if one is given."""
+    """Bring the state to this version's schema, and the configuration to the workspace file if one is given.
+
+    Raises SecretKeyError when the stored secrets cannot be opened: nothing could be delivered.
+    """
     with closing(connect(options.data_dir / "state.db")) as connection:
         migrate(connection, "gainsight_destination.store.migrations")
     if options.workspace_file is not None:
-        from gainsight_destination.workspace.service import apply_file
-
         apply_file(options.data_dir, options.workspace_file, clock=clock, actor="serve", environ=os.environ)
+    with closing(connect(options.data_dir / "state.db", read_only=True)) as connection:
+        load(connection, Secrets.of(options.data_dir))
 
 
 def command_of_engine(options: ServeOptions, console_fd: int) -> list[str]:

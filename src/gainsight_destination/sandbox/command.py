@@ -81,12 +81,16 @@ async def serve(
     import signal
 
     from gainsight_destination.clock import SystemClock
+    from gainsight_destination.errors import UserError
     from gainsight_destination.sandbox.app import create_app
     from gainsight_destination.sandbox.faults import read_faults, set_faults
     from gainsight_destination.sandbox.server import SandboxServer, bind, url_of
 
     found = None if rules is None else read_faults(rules)
-    listener = bind(host, port)
+    try:
+        listener = bind(host, port)
+    except UserError as error:
+        raise UserError(f"{error}; choose another address with --listen HOST:PORT") from error
     app = create_app(database_path=database_path, clock=SystemClock(), options=options)
     if found is not None:
         await app.state.sandbox.run(lambda tenant: set_faults(tenant.connection, found))

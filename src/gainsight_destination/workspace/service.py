@@ -15,6 +15,7 @@ from gainsight_destination.destinations.catalog import CATALOG, CatalogEntry
 from gainsight_destination.errors import UserError
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
+from gainsight_destination.workspace.data_directory import make_data_directory
 from gainsight_destination.workspace.export import export_document
 from gainsight_destination.workspace.file import read_spec
 from gainsight_destination.workspace.model import Destination, Source, Workspace
@@ -124,7 +125,7 @@ def apply_file(data_dir: Path, file: Path, *, clock: Clock, actor: str, environ:
 def apply_content(data_dir: Path, content: str, *, clock: Clock, actor: str, environ: Mapping[str, str]) -> ApplyResult:
     """Apply the text of a workspace file."""
     wanted = read_spec(content, environ=environ)
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_directory(data_dir)
     with closing(connect(data_dir / "state.db")) as connection:
         migrate(connection, MIGRATIONS)
         return apply(connection, Secrets.of(data_dir, environ), wanted, clock=clock, actor=actor)

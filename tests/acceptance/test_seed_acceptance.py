@@ -165,4 +165,4 @@ def test_trace_explains(make_system: Callable[..., System]) -> None:
     system.settled(2)
     story = system.cli("trace", "the-track", "--data", str(system.data))
     assert "said by a group call, message the-group" in story
-    assert "record event: clean" in story
+    assert "record event: up to date" in story

@@ -1,12 +1,16 @@
 """The command `check`: is the tenant ready for what will be sent?"""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from gainsight_destination.cli.options import DataOption, DestinationOption, JsonOption
+
+if TYPE_CHECKING:
+    from gainsight_destination.destinations.gainsight.check import Needed
 
 
 def check(data: DataOption = Path("data"), destination: DestinationOption = None, as_json: JsonOption = False) -> None:
@@ -16,6 +20,7 @@ def check(data: DataOption = Path("data"), destination: DestinationOption = None
     """
     from gainsight_destination.cli.console import console, print_json
     from gainsight_destination.cli.data_directory import open_data
+    from gainsight_destination.destinations.gainsight.check import needed_fields
     from gainsight_destination.destinations.gainsight.settings import parse_settings
 
     with open_data(data) as opened:
@@ -30,8 +35,11 @@ def check(data: DataOption = Path("data"), destination: DestinationOption = None
                 "domain": settings.domain,
                 "ok": report.ok,
                 "connected": report.connected,
-                "objects": report.objects,
-                "findings": [finding._asdict() for finding in report.findings],
+                "objects": needed_of(report.objects, needed_fields(settings)),
+                "findings": [
+                    {"severity": f.severity, "object": f.object, "field": f.field, "whatToDo": f.what_to_do}
+                    for f in report.findings
+                ],
             }
         )
     else:
@@ -39,11 +47,30 @@ def check(data: DataOption = Path("data"), destination: DestinationOption = None
         console.print(f"{where}: {'connected' if report.connected else 'NOT connected'}", highlight=False, markup=False)
         for finding in report.findings:
             subject = f"{finding.object}: " if finding.object else ""
-            console.print(f"  {finding.severity}: {subject}{finding.what_to_do}", highlight=False, markup=False)
+            first, *fields = one_per_line(finding.what_to_do)
+            console.print(f"  {finding.severity}: {subject}{first}")
+            for field in fields:
+                console.print(f"      {field}")
         if report.ok:
             console.print(f"  ready: {', '.join(report.objects)}", highlight=False, markup=False)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def needed_of(
+    objects: Mapping[str, Mapping[str, str]], needed: "Mapping[str, Sequence[Needed]]"
+) -> dict[str, dict[str, str]]:
+    """The objects with the types of those of their fields that are written, not of all they have."""
+    return {
+        name: {field.name: fields[field.name] for field in needed[name] if field.name in fields}
+        for name, fields in objects.items()
+    }
+
+
+def one_per_line(what_to_do: str) -> list[str]:
+    """An advice, and after it each field of an object that has to be created."""
+    advice, colon, fields = what_to_do.partition(" with the fields ")
+    return [f"{advice} with the fields", *fields.split("; ")] if colon else [what_to_do]
 
 
 def quiet_logs() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,21 +35,21 @@ def list_(
 
     with open_data(data) as opened:
         chosen = opened.destination(destination).id if destination is not None else None
-        letters = dead_letters.select(
+        found = dead_letters.select(
             opened.state, destination_id=chosen, state=None if settled else dead_letters.OPEN, limit=limit
         )
+        letters = [_told(letter, _name(opened.state, letter)) for letter in found]
     if as_json:
-        print_json([_brief(letter) for letter in letters])
+        print_json(letters)
         return
     if not letters:
-        console.print("There are no dead letters.")
+        console.print("There are no dead letters." if settled else "There are no open dead letters.")
     for letter in letters:
-        console.print(
-            f"{letter['id']:>6}  {letter['object']:<8} {letter['record_key']}  {letter['code']}: {letter['message']}"
-            f"  [{letter['state']}]",
-            highlight=False,
-            markup=False,
-        )
+        about = f"{letter['destination']} {letter['object']} {letter['record']}"
+        state = "" if letter["state"] == dead_letters.OPEN else f"  [{letter['state']}]"
+        console.print(f"{letter['id']:>6}  {letter['diedAt']}  {about}  {letter['code']}: {letter['message']}{state}")
+    if letters and letters[0]["state"] == dead_letters.OPEN:
+        console.print(f"next: `dead-letters show {letters[0]['id']}` shows the request and the answer")
 
 
 @app.command()
@@ -60,13 +60,20 @@ def show(letter_id: LetterArgument, data: DataOption = Path("data"), as_json: Js
     from gainsight_destination.records import dead_letters
 
     with open_data(data) as opened:
-        letter = _whole(dead_letters.get(opened.state, letter_id))
+        letter = dead_letters.get(opened.state, letter_id)
+        told = _told(letter, _name(opened.state, letter))
+    told |= {"request": _json(letter["request"]), "answer": _json(letter["answer"])}
     if as_json:
-        print_json(letter)
+        print_json(told)
         return
-    for name, value in letter.items():
+    for name, value in told.items():
         shown = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, (dict, list)) else value
-        console.print(f"{name}: {shown}", highlight=False, markup=False)
+        console.print(f"{name}: {'' if shown is None else shown}".rstrip())
+    if letter["state"] == dead_letters.OPEN:
+        console.print(
+            f"next: mend it in Gainsight, then `dead-letters retry {letter_id}`;"
+            f" or give it up with `dead-letters discard {letter_id}`"
+        )
 
 
 @app.command()
@@ -109,7 +116,7 @@ def _settle(letter_id: int, like: bool, data: Path, as_json: bool, settle: Any, 
     def chosen(connection: sqlite3.Connection) -> Sequence[int]:
         letter = dead_letters.get(connection, letter_id)
         if letter["state"] != dead_letters.OPEN:
-            raise UserError(f"dead letter {letter_id} is already {letter['state']}")
+            raise UserError(settled_already(letter))
         return dead_letters.like(connection, letter) if like else [letter["record_id"]]
 
     with closing(connect(state_path(data))) as connection, transaction(connection):
@@ -124,12 +131,40 @@ def _settle(letter_id: int, like: bool, data: Path, as_json: bool, settle: Any, 
         console.print(f"{len(record_ids)} {'record' if len(record_ids) == 1 else 'records'} {what}.")
 
 
-def _brief(letter: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in letter.items() if name not in ("request", "answer")}
+SETTLED: Mapping[str, str] = {
+    "retried": "was retried already; if it is refused again, it becomes a new dead letter (`dead-letters list`)",
+    "discarded": "was discarded already; its record is tried again when a new message changes it",
+    "superseded": "is history: its record was delivered since",
+}
 
 
-def _whole(letter: dict[str, Any]) -> dict[str, Any]:
-    return {**letter, "request": _json(letter["request"]), "answer": _json(letter["answer"])}
+def settled_already(letter: Mapping[str, Any]) -> str:
+    """Why nothing is left to do about a dead letter that is not open."""
+    return f"dead letter {letter['id']} {SETTLED.get(letter['state'], 'is ' + letter['state'])}"
+
+
+def _name(state: sqlite3.Connection, letter: Mapping[str, Any]) -> str:
+    row = state.execute("SELECT name FROM destinations WHERE id = ?", (letter["destination_id"],)).fetchone()
+    return str(letter["destination_id"]) if row is None else str(row[0])
+
+
+def _told(letter: Mapping[str, Any], destination: str) -> dict[str, Any]:
+    """A dead letter as it is shown: times are ISO 8601, UTC."""
+    from gainsight_destination.events.timestamps import iso_utc
+
+    settled_at_ms = letter["settled_at_ms"]
+    return {
+        "id": letter["id"],
+        "state": letter["state"],
+        "destination": destination,
+        "object": letter["object"],
+        "record": letter["record_key"],
+        "code": letter["code"],
+        "message": letter["message"],
+        "attempts": letter["attempts"],
+        "diedAt": iso_utc(letter["died_at_ms"]),
+        "settledAt": None if settled_at_ms is None else iso_utc(settled_at_ms),
+    }
 
 
 def _json(text: str) -> Any:

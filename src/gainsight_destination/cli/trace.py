@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gainsight_destination.cli.options import DataOption, JsonOption
+from gainsight_destination.cli.words import RECORD_STATES, reason_words
 
 
 def trace(
@@ -24,42 +25,43 @@ def trace(
 
     with open_data(data) as opened:
         story = explain(opened.state, opened.log, opened.connected(), message_id)
-    if story is None:
-        console.print(
-            f"No message {message_id} is known. It may not have come yet, have been discarded for what it lacks, "
-            "or have come more than 7 days ago.",
-            highlight=False,
-            markup=False,
-        )
-        raise typer.Exit(1)
     if as_json:
-        print_json(story)
-        return
-    for line in in_words(story):
-        console.print(line, highlight=False, markup=False)
+        print_json(story or unknown(message_id))
+    else:
+        for line in [UNKNOWN.format(message_id)] if story is None else in_words(story):
+            console.print(line)
+    if story is None:
+        raise typer.Exit(1)
+
+
+UNKNOWN = (
+    "No message {} is known. It may not have come yet, have been discarded for what it lacks, "
+    "or have come more than 7 days ago."
+)
+
+
+def unknown(message_id: str) -> dict[str, Any]:
+    """The document of a message that is not known: as of one that is, with nothing in it."""
+    return {"messageId": message_id, "offset": None, "message": None, "destinations": {}}
 
 
 def in_words(story: dict[str, Any]) -> list[str]:
     """The story as lines of text."""
-    lines = [f"message {story['messageId']}, number {story['offset']} in the log"]
+    lines = [f"message {story['messageId']}"]
     message = story["message"]
     if message is None:
-        lines.append("  the log no longer holds it")
+        lines.append("  what it said is no longer kept")
     else:
         lines += [f"  {name}: {_text(value)}" for name, value in message.items()]
     for name, told in story["destinations"].items():
-        lines += [
-            "",
-            f"destination {name}: {told['state']}{' because of ' + told['reason'] if 'reason' in told else ''}",
-        ]
+        reason = f": {reason_words(told['state'], told['reason'])} ({told['reason']})" if "reason" in told else ""
+        lines += ["", f"destination {name}: {told['state']}{reason}"]
         if "note" in told:
             lines.append(f"  {told['note']}")
         for part, key in (("user", "id"), ("account", "id"), ("email", "address")):
             if part in told:
                 lines += _decision(part, key, told[part])
-        for record in told.get("records", []):
-            rest = ", ".join(f"{k} {v}" for k, v in record.items() if k not in ("object", "state"))
-            lines.append(f"  record {record['object']}: {record['state']} ({rest})")
+        lines += [_record(record) for record in told.get("records", [])]
     if not story["destinations"]:
         lines.append("  its source is connected to no destination")
     return lines
@@ -72,6 +74,17 @@ def _text(value: Any) -> str:
 def _decision(part: str, key: str, told: dict[str, Any]) -> list[str]:
     evidence = "".join(f", {name} {told[name]}" for name in ("from", "message", "since", "note") if name in told)
     lines = [f"  {part} {told[key] if told[key] is not None else 'none'}: {told.get('rule', '')}{evidence}"]
-    if "warning" in told:
-        lines.append(f"    {told['warning']}")
-    return lines
+    return lines + [f"    {told[name]}" for name in ("warning", "company") if name in told]
+
+
+def _record(told: dict[str, Any]) -> str:
+    state, words = told["state"], RECORD_STATES.get(told["state"], told["state"])
+    gsid = f", GSID {told['gsid']}" if "gsid" in told else ""
+    reason = f" ({told['reason']})" if state == "dead" and "reason" in told else ""
+    tried = f" after {told['attempts']} tries in vain" if told.get("attempts") else ""
+    when = ""
+    if state == "dirty":
+        when = f"{tried}, sent by {told['nextAttempt']} at the latest while calls are left"
+    elif state == "parked":
+        when = f", looked for again at {told['nextAttempt']}"
+    return f"  record {told['object']}: {words}{reason}{gsid}{when}"

@@ -15,7 +15,9 @@ from gainsight_destination.records import deliveries
 from gainsight_destination.resolve.duplicates import find
 from gainsight_destination.resolve.facts import Fact
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph
+from gainsight_destination.resolve.said import SaidReader
 
+COMPANY = "company"
 KINDS = {USER: "userId", ANONYMOUS: "anonymousId"}
 
 
@@ -73,18 +75,19 @@ class _Story:
         self._connected = connected
         names = (connected.destination.account_names,) if connected else ()
         self._graph = IdentityGraph(connection, frozenset(names))
+        self._said = SaidReader(names[0] if names else ())
         self._reader = StoreReader(connection, connected.id if connected else 0, log)
 
     def tell(self, destination_id: int, offset: int, message: Message | None) -> dict[str, Any]:
         delivery = deliveries.get(self._connection, destination_id, offset)
         if delivery is None:
-            return {"state": "delivered", "note": "settled long ago; its details are no longer kept"}
+            return {"state": "settled", "note": "settled long ago; what became of it in detail is no longer kept"}
         told: dict[str, Any] = {"state": delivery.state}
         if delivery.reason:
             told["reason"] = delivery.reason
         told["user"] = self._user(delivery)
         told["account"] = self._account(delivery, message)
-        told["email"] = self._email(delivery)
+        told["email"] = self._email(delivery, message)
         told["records"] = self._records(destination_id, delivery)
         return told
 
@@ -110,6 +113,8 @@ class _Story:
         doubtful = doubt(account)
         if doubtful is not None:
             told["warning"] = f"this may not be a Salesforce Account id: {doubtful}"
+        if self._company_is_absent(account):
+            told["company"] = "Gainsight has no Company of this account; it is looked for again by itself"
         if delivery.said_account is not None and delivery.type == "group":
             return told | {"rule": "the call's groupId"}
         if delivery.said_account is not None and delivery.type == "track":
@@ -120,6 +125,14 @@ class _Story:
         if fact is None:
             return told
         return told | {"rule": self._fact_rule(fact), **self._evidence(fact, delivery)}
+
+    def _company_is_absent(self, account: str) -> bool:
+        """Whether the Company was looked for and is not there."""
+        row = self._connection.execute(
+            "SELECT remote_id FROM references_known WHERE destination_id = ? AND object = ? AND name = ?",
+            (self._connected.id if self._connected else 0, COMPANY, account),
+        ).fetchone()
+        return row is not None and row[0] is None
 
     def _said_where(self, message: Message | None) -> str:
         if message is None or self._connected is None:
@@ -140,10 +153,13 @@ class _Story:
         )
         return f"the user's account in force then, said by {said_by}"
 
-    def _email(self, delivery: Delivery) -> dict[str, Any]:
+    def _email(self, delivery: Delivery, message: Message | None) -> dict[str, Any]:
+        told: dict[str, Any] = {"address": None}
+        if message is not None and self._said.read(message).odd_email:
+            told["warning"] = "traits.email of the message has not the shape of an address and is not used"
         if delivery.email_id is None:
-            return {"address": None, "rule": "no e-mail is known for this user"}
-        told: dict[str, Any] = {"address": self._reader.email(delivery.email_id)}
+            return told | {"rule": "no e-mail is known for this user"}
+        told["address"] = self._reader.email(delivery.email_id)
         if delivery.said_email is not None:
             return told | {"rule": "traits.email of the message"}
         fact = self._graph.email_in_force(delivery.user_id, delivery.at_ms)
@@ -161,19 +177,26 @@ class _Story:
         found = []
         for contribution in self._connected.destination.place(delivery).contributions:
             row = self._connection.execute(
-                "SELECT id, state, reason, attempts, due_at_ms, remote_id FROM records"
+                "SELECT state, reason, attempts, due_at_ms, dirty_since_ms, remote_id FROM records"
                 " WHERE destination_id = ? AND object = ? AND key = ?",
                 (destination_id, contribution.object, contribution.key),
             ).fetchone()
-            if row is None:
-                continue
-            record_id, state, reason, attempts, due_at_ms, remote_id = row
-            told = {"object": contribution.object, "state": state, "recordId": record_id}
-            if reason:
-                told["reason"] = reason
-            if remote_id:
-                told["gsid"] = remote_id
-            if state in ("dirty", "parked"):
-                told |= {"attempts": attempts, "nextAttempt": iso_utc(due_at_ms)}
-            found.append(told)
+            if row is not None:
+                found.append({"object": contribution.object, **self._record(*row)})
         return found
+
+    def _record(
+        self, state: str, reason: str, attempts: int, due_at_ms: int, dirty_since_ms: int, remote_id: str | None
+    ) -> dict[str, Any]:
+        told: dict[str, Any] = {"state": state}
+        if reason:
+            told["reason"] = reason
+        if remote_id:
+            told["gsid"] = remote_id
+        if state == "parked":
+            told |= {"attempts": attempts, "nextAttempt": iso_utc(due_at_ms)}
+        elif state == "dirty":
+            assert self._connected is not None
+            patience_ms = round(self._connected.destination.limits.flush_seconds * 1000)
+            told |= {"attempts": attempts, "nextAttempt": iso_utc(max(due_at_ms, dirty_since_ms + patience_ms))}
+        return told

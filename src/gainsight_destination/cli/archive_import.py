@@ -69,12 +69,15 @@ def import_archive(
 
 def source_named(name: str, data: Path) -> "Source":
     """The source to import into. Raises UserError that names those there are."""
+    from gainsight_destination.cli.data_directory import shown
     from gainsight_destination.errors import UserError
     from gainsight_destination.workspace.service import sources
 
     found = {source.name: source for source in sources(data)}
     if name not in found:
-        known = ", ".join(found) or f"none in {data}; apply a workspace file first, or name another --data directory"
+        known = (
+            ", ".join(found) or f"none in {shown(data)}; apply a workspace file first, or name another --data directory"
+        )
         raise UserError(f"there is no source {name!r}; there is {known}")
     if not found[name].enabled:
         raise UserError(f"source {name!r} is disabled; enable it first, or name another one")
@@ -150,6 +153,9 @@ def show(taken: "Taken", source: str, seconds: float, *, as_json: bool) -> None:
 
 
 def summary(taken: "Taken", source: str, seconds: float) -> Sequence[str]:
+    if not taken.messages and not taken.bad and taken.files_skipped and not taken.files:
+        skipped = counted(taken.files_skipped, "file")
+        return [f"Nothing new: {skipped} in already; --restart reads them again."]
     rate = f", {taken.messages / seconds:,.0f} a second" if seconds >= 1 else ""
     lines = [f"{taken.messages:,} messages of {counted(taken.files, 'file')} are in source {source}{rate}."]
     if taken.files_skipped:

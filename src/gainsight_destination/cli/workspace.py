@@ -62,16 +62,18 @@ def check(file: FileOption, data: DataOption = Path("data"), as_json: JsonOption
     Exit code 1 when something in it is wrong.
     """
     from gainsight_destination.cli.console import console, errors, print_json
-    from gainsight_destination.errors import InvalidSettingsError
+    from gainsight_destination.errors import InvalidSettingsError, UserError
     from gainsight_destination.workspace.service import check_content
 
+    content = content_of(file)
     try:
-        plan = check_content(data, content_of(file), environ=os.environ)
-    except InvalidSettingsError as error:
+        plan = check_content(data, content, environ=os.environ)
+    except UserError as error:
+        problems = error.problems if isinstance(error, InvalidSettingsError) else (str(error),)
         if as_json:
-            print_json({"valid": False, "problems": error.problems, "changes": [], "warnings": []})
+            print_json({"valid": False, "problems": problems, "changes": [], "warnings": []})
         else:
-            for problem in error.problems:
+            for problem in problems:
                 errors.print(f"problem: {problem}")
             errors.print("The file cannot be applied.")
         raise typer.Exit(1) from None
@@ -104,6 +106,7 @@ def export(
     import json
 
     from gainsight_destination.cli.console import console
+    from gainsight_destination.errors import UserError
     from gainsight_destination.workspace.export import export_yaml
     from gainsight_destination.workspace.service import export as export_workspace
 
@@ -113,8 +116,12 @@ def export(
         console.file.write(content)
         return
     draft = file.with_name(f"{file.name}.new")
-    draft.write_text(content, "utf-8")
-    draft.replace(file)
+    try:
+        draft.write_text(content, "utf-8")
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise UserError(f"{file} cannot be written: {error.strerror}; name another file with --file") from None
 
 
 def content_of(file: Path) -> str:

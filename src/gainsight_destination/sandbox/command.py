@@ -1,5 +1,7 @@
 """The command `sandbox`: a simulated tenant on a loopback port until it is stopped."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +72,8 @@ def sandbox(
     with tempfile.TemporaryDirectory(prefix="gainsight-sandbox-") as temporary:
         directory = Path(temporary) if data is None else make_directory(data)
         where = "in a temporary directory; gone at the end" if data is None else str(data.resolve())
-        asyncio.run(serve(host, port, directory / DATABASE_NAME, options, rules, where=where))
+        with only_one(directory):
+            asyncio.run(serve(host, port, directory / DATABASE_NAME, options, rules, where=where))
 
 
 async def serve(
@@ -122,6 +125,22 @@ def make_directory(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot keep the tenant in {path}: {error.strerror or error}") from error
     return path
+
+
+@contextmanager
+def only_one(directory: Path) -> Iterator[None]:
+    """Hold a directory's tenant: two sandboxes on one would count its quota twice. Raises UserError at once."""
+    import fcntl
+
+    from gainsight_destination.errors import UserError
+
+    with (directory / "sandbox.lock").open("ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = f"another sandbox keeps its tenant in {directory}; stop it, or name another directory with --data"
+            raise UserError(text) from None
+        yield
 
 
 def read_address(text: str) -> tuple[str, int]:

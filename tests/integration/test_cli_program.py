@@ -175,3 +175,25 @@ def test_options_can_come_from_the_environment(tmp_path: Path) -> None:
     )
     assert json.loads(result.stdout)["changed"] is True, result.stderr
     assert (tmp_path / "elsewhere" / "state.db").exists()
+
+
+@pytest.mark.parametrize("target", ["nowhere/out.yaml", ".", "taken/out.yaml"])
+def test_export_to_a_bad_path(tmp_path: Path, target: str) -> None:
+    """It is wrong input, told with the name that was given, and leaves nothing behind."""
+    run("workspace", "apply", "-f", "-", cwd=tmp_path, stdin=FILE, **ENVIRON)
+    (tmp_path / "taken").write_text("a file")
+    before = sorted(tmp_path.iterdir())
+    result = run("workspace", "export", "-f", target, cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert f"{target} cannot be written" in result.stderr
+    assert ".new" not in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_check_of_a_file_that_is_not_yaml_is_answered_too(tmp_path: Path) -> None:
+    """The answer no is the same document, whatever is wrong with the file."""
+    check = run("workspace", "check", "-f", "-", "--json", cwd=tmp_path, stdin="sources: [")
+    assert check.returncode == 1
+    answer = json.loads(check.stdout)
+    assert answer["valid"] is False
+    assert "not valid YAML" in answer["problems"][0]

@@ -307,3 +307,11 @@ def test_ctrl_c_stops_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert b"run the same command again to go on" in told
     assert b"Traceback" not in told
+
+
+def test_a_second_run_finds_nothing_new(data: Path, tmp_path: Path) -> None:
+    """Who runs the same import again is told that there was nothing to do."""
+    archive = write(tmp_path / "a.ndjson", lines(0, 3))
+    assert b"3 messages of 1 file are in" in run(data, archive, "--source", "website").stdout
+    again = run(data, archive, "--source", "website")
+    assert (again.returncode, again.stdout) == (0, b"Nothing new: 1 file in already; --restart reads them again.\n")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from gainsight_destination.errors import UserError
-from gainsight_destination.sandbox.command import make_directory, read_address, read_rules, read_seed
+from gainsight_destination.sandbox.command import make_directory, only_one, read_address, read_rules, read_seed
 from gainsight_destination.sandbox.faults import read_faults
 from gainsight_destination.sandbox.tenant import DEMO_ACCESS_KEY
 
@@ -49,6 +49,16 @@ def test_the_command_keeps_the_tenant_in_its_directory(tmp_path: Path) -> None:
         objects = httpx.get(f"{url}/_sandbox/state", trust_env=False).json()["objects"]
     assert [row["Name"] for row in objects["Company"]] == ["Only one"]
     assert [row["Email"] for row in objects["person"]] == ["a@x.example"]
+
+
+def test_two_sandboxes_do_not_share_a_directory(tmp_path: Path) -> None:
+    """The second is refused at once; when the first has ended, the directory is free."""
+    with only_one(tmp_path), pytest.raises(UserError, match="another sandbox keeps its tenant in"), only_one(tmp_path):
+        pass
+    with sandbox_process("--data", str(tmp_path)), pytest.raises(UserError), only_one(tmp_path):
+        pass
+    with only_one(tmp_path):
+        pass
 
 
 def test_a_key_of_ones_own_is_not_printed() -> None:

@@ -1,11 +1,13 @@
 """The sandbox's pages show what the tenant holds, to people, and run nothing that a record brings along."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from gainsight_destination.sandbox.pages.views import plural
 from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
 from gainsight_destination.testing import ManualClock
 
@@ -31,10 +33,28 @@ async def test_the_overview_counts(api: httpx.AsyncClient) -> None:
     assert "No call has come yet." in await page(api, "/")
     await api.get("/v1.0/api/people")
     text = await page(api, "/")
-    assert '<span class="figure">12</span><span class="label">Company</span>' in text
+    assert '<span class="figure">12</span><span class="label">Companies</span>' in text
     assert '<span class="figure">1 <span class="of">of 100</span></span><span class="label">This minute</span>' in text
     assert "5a4dbc0e-5a4d-4b0c-8e5a-4dbc0e5a4dbc" in text
     assert '<a href="/calls/1">GET /v1.0/api/people</a>' in text
+
+
+async def test_calls_show_how_many_records_they_are_about(api: httpx.AsyncClient, sandbox: RunningSandbox) -> None:
+    """Sent or read records are counted; the fault's column is there only when a call failed by one."""
+    await api.post(EVENTS, json={"records": [{"Message_Id__gc": str(number)} for number in range(3)]})
+    await api.put("/v1.0/api/people", json={"Email": "a@x.example"})
+    text = await page(api, "/calls")
+    assert re.findall(r'<td class="number">(\d*)</td>', text) == ["1", "3"]
+    assert "<th>Fault</th>" not in text
+    await sandbox.control("PUT", "faults", [{"fault": 503, "match": {"path": "/v1/*"}}])
+    await api.post(EVENTS, json={"records": []})
+    assert "<th>Fault</th>" in await page(api, "/calls")
+
+
+@pytest.mark.parametrize(("label", "many"), [("Person", "People"), ("Company", "Companies"), ("Survey", "Surveys")])
+def test_labels_of_many(label: str, many: str) -> None:
+    """One is called by its label, any other number by its plural."""
+    assert (plural(label, 1), plural(label, 0), plural(label, 2)) == (label, many, many)
 
 
 async def test_a_key_of_ones_own_is_not_shown(tmp_path: Path) -> None:

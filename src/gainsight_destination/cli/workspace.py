@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -115,12 +116,13 @@ def export(
     if file == STANDARD_INPUT:
         console.file.write(content)
         return
-    draft = file.with_name(f"{file.name}.new")
+    draft = file.parent / f"{file.name}.new"
     try:
         draft.write_text(content, "utf-8")
         draft.replace(file)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         raise UserError(f"{file} cannot be written: {error.strerror}; name another file with --file") from None
 
 

@@ -14,7 +14,7 @@ from gainsight_destination.sandbox.answers import RefusedError
 from gainsight_destination.sandbox.calls import call_by_id, calls_before
 from gainsight_destination.sandbox.dates import DAY_MS, readable
 from gainsight_destination.sandbox.faults import show_faults
-from gainsight_destination.sandbox.pages.views import Reader, people_with_companies, shown_rows
+from gainsight_destination.sandbox.pages.views import Reader, people_with_companies, plural, record_count, shown_rows
 from gainsight_destination.sandbox.quota import WINDOW_MS, ledger, spent
 from gainsight_destination.sandbox.rows import count_rows
 from gainsight_destination.sandbox.sandbox import Sandbox
@@ -53,7 +53,13 @@ TEMPLATES: Final = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {"readable": readable, "pretty_json": pretty_json, "number": number}
+TEMPLATES.filters |= {
+    "readable": readable,
+    "pretty_json": pretty_json,
+    "number": number,
+    "plural": plural,
+    "record_count": record_count,
+}
 
 
 def routes(sandbox: Sandbox) -> list[Route]:

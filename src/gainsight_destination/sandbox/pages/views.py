@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
+from gainsight_destination.sandbox.calls import LoggedCall
 from gainsight_destination.sandbox.dates import readable
 from gainsight_destination.sandbox.rows import Record, row_by_gsid, rows_matching
 from gainsight_destination.sandbox.schema import SYSTEM_FIELDS, Field, Object, find_object
@@ -40,6 +41,39 @@ class ShownPerson:
 
     record: Record
     companies: tuple[tuple[str, str, str], ...]
+
+
+def plural(label: str, count: int) -> str:
+    """What so many of a thing are called."""
+    if count == 1:
+        return label
+    if label.endswith("Person"):
+        return f"{label.removesuffix('Person')}People"
+    return f"{label[:-1]}ies" if label[-1:] == "y" and label[-2:-1] not in "aeiou" else f"{label}s"
+
+
+def record_count(call: LoggedCall) -> int | None:
+    """How many records a call sent; those that it read when it sent none; None when it is about no records."""
+    sent = _decoded(call.request_body)
+    if isinstance(sent, list):
+        return len(sent)
+    if isinstance(sent, dict):
+        for name in ("records", "people"):
+            if isinstance(sent.get(name), list):
+                return len(sent[name])
+        if call.method == "PUT":
+            return 1  # one person
+    answered = _decoded(call.response_body)
+    found = answered.get("data") if isinstance(answered, dict) else None
+    records = found.get("records") if isinstance(found, dict) else None
+    return len(records) if isinstance(records, list) else None
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):  # empty, no JSON, or longer than what is kept of it
+        return None
 
 
 def newest_rows(tenant: Tenant, target: Object, *, offset: int, limit: int) -> tuple[list[Record], bool]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,11 +20,12 @@ from gainsight_destination.errors import StorageFullError, UnavailableError
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 15.0
-WRITER_CACHE_KB = 65_536
-"""Pages a writer keeps in memory: SQLite's own 2 MB are read again and again once the tables have grown."""
+STATE_CACHE_KB = 65_536
+"""Pages that the writer of the state keeps in memory: with SQLite's own 2 MB they are read again and again once the
+tables have grown. The log, which only grows at its end, needs no more than those."""
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, cache_kb: int = 2_000) -> sqlite3.Connection:
     """Open a SQLite file with the settings every file of the product uses: WAL, full sync, foreign keys."""
     if read_only:
         connection = sqlite3.connect(
@@ -39,7 +41,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA cache_size = {-WRITER_CACHE_KB}")
+        connection.execute(f"PRAGMA cache_size = {-cache_kb}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 
@@ -76,7 +78,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{path.stem}-writer")
-        self._connection = self._executor.submit(connect, path).result()
+        self._connection = self._executor.submit(partial(connect, path, cache_kb=STATE_CACHE_KB)).result()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._closed = False

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,10 +32,22 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@contextmanager
+def usual_ports_taken() -> Iterator[None]:
+    """Two demos that start at once would choose the same ports; with these taken, each has ports of its own."""
+    with ExitStack() as held:
+        for port in (8080, 8081, 8090):
+            holder = held.enter_context(closing(socket.socket()))
+            with suppress(OSError):  # taken by somebody else: as good
+                holder.bind(("127.0.0.1", port))
+                holder.listen()
+        yield
+
+
 @pytest.mark.parametrize("moment", ["starting", "sending"])
 def test_term_stops_every_process_and_removes_the_directory(tmp_path: Path, moment: str) -> None:
     """TERM ends the demo as Ctrl-C does: no process and no file of it is left."""
-    with tempfile.TemporaryFile() as output:
+    with usual_ports_taken(), tempfile.TemporaryFile() as output:
         demo = subprocess.Popen(
             [sys.executable, "-m", "gainsight_destination", "demo"],
             env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},

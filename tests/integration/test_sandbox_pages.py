@@ -51,7 +51,10 @@ async def test_calls_show_how_many_records_they_are_about(api: httpx.AsyncClient
     assert "<th>Fault</th>" in await page(api, "/calls")
 
 
-@pytest.mark.parametrize(("label", "many"), [("Person", "People"), ("Company", "Companies"), ("Survey", "Surveys")])
+@pytest.mark.parametrize(
+    ("label", "many"),
+    [("Person", "People"), ("Company", "Companies"), ("Survey", "Surveys"), ("Usage Daily", "Usage Daily")],
+)
 def test_labels_of_many(label: str, many: str) -> None:
     """One is called by its label, any other number by its plural."""
     assert (plural(label, 1), plural(label, 0), plural(label, 2)) == (label, many, many)

@@ -72,7 +72,8 @@ def _text(value: Any) -> str:
 
 
 def _decision(part: str, key: str, told: dict[str, Any]) -> list[str]:
-    evidence = "".join(f", {name} {told[name]}" for name in ("from", "message", "since", "note") if name in told)
+    evidence = "".join(f", {name} {told[name]}" for name in ("from", "message", "since") if name in told)
+    evidence += f" ({told['note']})" if "note" in told else ""
     lines = [f"  {part} {told[key] if told[key] is not None else 'none'}: {told.get('rule', '')}{evidence}"]
     return lines + [f"    {told[name]}" for name in ("warning", "company") if name in told]
 

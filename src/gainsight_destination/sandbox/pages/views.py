@@ -45,7 +45,7 @@ class ShownPerson:
 
 def plural(label: str, count: int) -> str:
     """What so many of a thing are called."""
-    if count == 1:
+    if count == 1 or label.endswith("Daily"):  # no noun
         return label
     if label.endswith("Person"):
         return f"{label.removesuffix('Person')}People"

@@ -55,12 +55,12 @@ def test_term_stops_every_process_and_removes_the_directory(tmp_path: Path, mome
             stderr=output,
         )
         try:
-            children = wait_until(lambda: (c := children_of(demo.pid)) and len(c) == 2 and c, "sandbox and server")
-            engines = wait_until(lambda: [e for child in children for e in children_of(child)], "the engine")
+            children = wait_until(lambda: (c := children_of(demo.pid)) and len(c) == 2 and c, "sandbox and server", 90)
+            engines = wait_until(lambda: [e for child in children for e in children_of(child)], "the engine", 90)
             if moment == "sending":
-                wait_until(lambda: b"Sending" in os.pread(output.fileno(), 10_000, 0), "the first calls")
+                wait_until(lambda: b"Sending" in os.pread(output.fileno(), 10_000, 0), "the first calls", 90)
             demo.send_signal(signal.SIGTERM)
-            assert demo.wait(30) == 130
+            assert demo.wait(90) == 130
         finally:
             demo.kill()
             demo.wait()

@@ -11,7 +11,14 @@ from tests.support.pipeline import group, identify, track
 from gainsight_destination.deliver import outcomes, references
 from gainsight_destination.deliver.calls import EngineCalls
 from gainsight_destination.deliver.outcomes import Sent
-from gainsight_destination.destinations.contract import Answer, Call, Reference, Rejected, TransientError
+from gainsight_destination.destinations.contract import (
+    Answer,
+    Call,
+    Delivered,
+    Reference,
+    Rejected,
+    TransientError,
+)
 from gainsight_destination.destinations.gainsight.destination import _refused_rows
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.records.notices import OTHERS, SUBJECTS, note
@@ -139,6 +146,28 @@ async def test_a_change_during_the_call_is_not_buried(tmp_path: Path) -> None:
         )
         assert (await delivery.books())["dead"] == 0
         await delivery.drain()
+        assert (await delivery.books())["delivered"] == 2
+
+
+async def test_a_change_during_the_call_is_delivered_after_it(tmp_path: Path) -> None:
+    """A record that changed while its call was under way stays dirty, and so does the message that changed it."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        account = await account_of(delivery)
+        delivery.send(group("u", account, {"name": "A"}))
+        await delivery.resolve()
+        ((record_id, version),) = await delivery.read("SELECT id, version FROM records")
+        delivery.send(group("u", account, {"name": "B"}))
+        await delivery.resolve()
+        sent = {record_id: Sent(record_id, "company", account, version)}
+        found = {record_id: Delivered(b"what was sent")}
+        await delivery.database.write(
+            lambda connection: outcomes.apply(connection, 1, sent, found, delivery.clock.now_ms())
+        )
+        books = await delivery.books()
+        assert (books["delivered"], books["pending"]) == (1, 1)
+        await delivery.drain()
+        company = next(row for row in await delivery.rows("company") if row["SfdcAccountId"] == account)
+        assert company["Name"] == "B"
         assert (await delivery.books())["delivered"] == 2
 
 

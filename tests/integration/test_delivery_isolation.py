@@ -251,3 +251,17 @@ async def test_remarks_are_bounded(tmp_path: Path) -> None:
         ((kinds,),) = await delivery.read("SELECT count(*) FROM notices")
         assert kinds == SUBJECTS + 1
         assert await delivery.read("SELECT times FROM notices WHERE subject = ?", OTHERS) == [(50,)]
+
+
+async def test_status_tells_of_trouble_while_it_lasts(tmp_path: Path) -> None:
+    """`failing` says that Gainsight is in trouble, and no longer once it answers, though there be nothing to write."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        delivery.send(track("u", messageId="t", properties={"accountId": UNKNOWN}))
+        await delivery.drain()
+        rule = {"fault": "503", "match": {"path": "/v1/data/objects/query/*"}}
+        await delivery.sandbox.control("PUT", "faults", {"rules": [rule]})
+        await delivery.step_until(minutes=35)  # the absent Company is looked for again, in vain
+        assert "HTTP 503" in (await delivery.books())["failing"]["reason"]
+        await delivery.sandbox.control("PUT", "faults", {"rules": []})
+        await delivery.step_until(minutes=3)
+        assert (await delivery.books())["failing"] is None

@@ -49,6 +49,8 @@ class EngineCalls:
         self._destination_id = destination_id
         self._name = destination_name
         self._limits: Limits = destination.limits
+        self.answers = 0
+        """Calls that the other side answered, whatever it said, other than with trouble of its own."""
         self._client = httpx.AsyncClient(
             base_url=destination.base_url,
             headers={**destination.headers, "Accept": "application/json", "User-Agent": "gainsight-destination"},
@@ -80,6 +82,7 @@ class EngineCalls:
             failure.uncertain = not unsent
             raise failure from error
         self._report(call, str(answer.status), started_ms)
+        self.answers += answer.status < 500
         return answer
 
     async def _spend(self, call: Call, about: Sequence[Record]) -> int:

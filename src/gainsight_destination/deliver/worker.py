@@ -107,6 +107,7 @@ class DeliveryWorker:
         self._referenced = {spec.name for spec in connected.destination.objects if spec.referenced}
         self._forgot_at_ms: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
+        self._told_of_failure = True  # perhaps before this start
         self._object_not_before_ms: dict[str, int] = {}
         self._not_before_ms = 0
         self._find_at_ms = 0
@@ -139,7 +140,11 @@ class DeliveryWorker:
             return self._not_before_ms - now_ms
         situation = await self._database.read(lambda connection: self._look(connection, now_ms))
         try:
-            return await self._act(situation, now_ms)
+            answers, failed = self._calls.answers, self._failures.total()
+            wait_ms = await self._act(situation, now_ms)
+            if self._calls.answers > answers and self._failures.total() <= failed:
+                await self._recovered()
+            return wait_ms
         except QuotaSpentError as error:
             self._not_before_ms = error.retry_at_ms
         except ThrottledError:
@@ -383,7 +388,6 @@ class DeliveryWorker:
             outcomes.apply(connection, self._id, sent, found, now_ms, self._referenced)
             jobs.open_jobs(connection, self._id, sent, found, now_ms)
             note(connection, self._id, Counter(notices))
-            failures.clear(connection, self._id)
 
         await self._database.write(write)
 
@@ -392,6 +396,7 @@ class DeliveryWorker:
     async def _failed(self, error: TransientError, object_name: str = "") -> None:
         """Back off: one object if it was about one, so that its trouble is not the others', else altogether."""
         self._failures[object_name] += 1
+        self._told_of_failure = True
         seconds = backoff_seconds(self._failures[object_name], self._jitter)
         now_ms = self._clock.now_ms()
         retry_at_ms = now_ms + round(seconds * 1000)
@@ -404,6 +409,12 @@ class DeliveryWorker:
         await self._database.write(
             lambda connection: failures.enter(connection, self._id, str(error), now_ms, retry_at_ms)
         )
+
+    async def _recovered(self) -> None:
+        """The other side answers: a failure that was told of is over."""
+        if self._told_of_failure:
+            await self._database.write(lambda connection: failures.clear(connection, self._id))
+            self._told_of_failure = False
 
     async def _probe(self) -> None:
         await self._destination.probe(self._calls, self._clock.now_ms())

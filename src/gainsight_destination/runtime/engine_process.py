@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from gainsight_destination.errors import StoppedError
+from gainsight_destination.runtime.garbage import collect_rarely
 from gainsight_destination.runtime.link import ParentLink
 from gainsight_destination.runtime.lock import LockedError, RoleLock
 from gainsight_destination.runtime.options import EngineOptions, Retention
@@ -31,6 +32,7 @@ def run_engine_process(data_dir: Path, console_fd: int, retention: Retention) ->
     listener = socket.socket(fileno=console_fd)
     try:
         with RoleLock(data_dir, "engine"):
+            collect_rarely()
             run_engine(EngineOptions(data_dir, listener, link, retention))
     except LockedError as error:
         logger.warning("another engine is still stopping", reason=str(error))

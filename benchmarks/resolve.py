@@ -14,7 +14,7 @@ from gainsight_destination.destinations.gainsight.settings import parse_settings
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.resolve.resolver import Resolver
-from gainsight_destination.store.database import STATE_CACHE_KB, connect, transaction
+from gainsight_destination.store.database import connect_state, transaction
 from gainsight_destination.store.migrate import migrate
 
 NOW_MS = 1_800_000_000_000
@@ -68,7 +68,7 @@ def measure(events: int, users: int, *, rows: bool) -> Figure:
     with tempfile.TemporaryDirectory() as directory:
         log = SqliteEventLog(Path(directory) / "log.db")
         fill(log, events, users)
-        connection = connect(Path(directory) / "state.db", cache_kb=STATE_CACHE_KB)
+        connection = connect_state(Path(directory) / "state.db")
         migrate(connection, "gainsight_destination.store.migrations")
         resolver = Resolver(
             connection,

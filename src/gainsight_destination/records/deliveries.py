@@ -195,4 +195,4 @@ def shift_waiting(
 def _delivery(row: Sequence[object]) -> Delivery:
     place = row[0]
     assert isinstance(place, int)
-    return Delivery(place % OFFSETS, *row[1:])  # type: ignore[arg-type]  # columns in the order of the fields
+    return Delivery(place % OFFSETS, *row[1:-1], bool(row[-1]))  # type: ignore[arg-type]  # columns as the fields

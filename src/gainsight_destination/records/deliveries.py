@@ -7,7 +7,7 @@ edge of one tree.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from gainsight_destination.destinations.contract import Delivery
 from gainsight_destination.records.books import DEAD, DELIVERED, PARKED, PENDING, Books
@@ -192,7 +192,6 @@ def shift_waiting(
     connection.executemany("UPDATE deliveries SET state = ?, reason = ? WHERE place = ?", changed)
 
 
-def _delivery(row: Sequence[object]) -> Delivery:
-    place = row[0]
-    assert isinstance(place, int)
-    return Delivery(place % OFFSETS, *row[1:-1], bool(row[-1]))  # type: ignore[arg-type]  # columns as the fields
+def _delivery(row: Sequence[Any]) -> Delivery:
+    place, *columns, without_account = row
+    return Delivery(place % OFFSETS, *columns, bool(without_account))

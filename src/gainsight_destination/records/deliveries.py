@@ -194,4 +194,4 @@ def shift_waiting(
 
 def _delivery(row: Sequence[Any]) -> Delivery:
     place, *columns, without_account = row
-    return Delivery(place % OFFSETS, *columns, bool(without_account))
+    return Delivery(place % OFFSETS, *columns, without_account=bool(without_account))

@@ -27,12 +27,16 @@ WRITE_KEY = "benchmark-write-key"
 
 
 class Traffic(NamedTuple):
-    """What is sent: batches of so many messages, or single posts of one, of so many users, from a number on."""
+    """What is sent: batches of so many messages, or single posts of one, of so many users, from a number on.
+
+    One in ten is an identify, unless only track calls are wanted.
+    """
 
     batch: int
     users: int = 5_000
     templates: int = 200
     first_number: int = 0
+    only_track: bool = False
 
 
 class Load(NamedTuple):
@@ -66,12 +70,13 @@ class Sent:
 
 
 @cache
-def templates(batch: int, users: int, count: int) -> list[bytes]:
+def templates(batch: int, users: int, count: int, only_track: bool) -> list[bytes]:
     """Whole HTTP requests with MARK in place of their number."""
     chance, now_ms, mark = random.Random(2), round(time.time() * 1_000), MARK.decode()
     found = []
     for start in range(0, count * batch, batch):
-        items = [message(chance, number, users, now_ms, mark) for number in range(start, start + batch)]
+        numbers = [number * 10 + 1 if only_track else number for number in range(start, start + batch)]
+        items = [message(chance, number, users, now_ms, mark) for number in numbers]
         path = "/v1/batch" if batch > 1 else f"/v1/{items[0]['type']}"
         content = msgspec.json.encode({"batch": items} if batch > 1 else items[0])
         authorization = base64.b64encode(f"{WRITE_KEY}:".encode()).decode()
@@ -116,7 +121,7 @@ class Client:
     def __init__(self, traffic: Traffic, load: Load) -> None:
         self.sent = Sent()
         self.load = load
-        self.templates = templates(traffic.batch, traffic.users, traffic.templates)
+        self.templates = templates(traffic.batch, traffic.users, traffic.templates, traffic.only_track)
         self.next_number = traffic.first_number
         self.waiting: deque[float] = deque()
         self.idle: list[Connection] = []

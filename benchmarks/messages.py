@@ -31,8 +31,13 @@ def message(chance: random.Random, number: int, users: int, at_ms: int, first8: 
         },
         "integrations": {},
     }
-    account = f"001A0000006{user % ACCOUNTS:04d}"
+    account = account_of(user)
     if number % 10 == 0:
         return common | {"type": "identify", "traits": {"accountId": account, "email": f"user{user}@example.com"}}
     properties = {"accountId": account, "rows": number, "plan": "gold"}
     return common | {"type": "track", "event": f"Event {chance.randrange(NAMES)}", "properties": properties}
+
+
+def account_of(user: int) -> str:
+    """The account that a user belongs to."""
+    return f"001A0000006{user % ACCOUNTS:04d}"

@@ -1,7 +1,6 @@
 """Run benchmarks by name, or all of them, and keep their tables and plots."""
 
 import argparse
-import os
 import shlex
 import sys
 import time
@@ -51,6 +50,4 @@ def command(name: str) -> str:
 
 
 if __name__ == "__main__":
-    # Children that are started afresh import this package again: they find it where it was found now.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(results.ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     main()

@@ -59,6 +59,9 @@ class Run(NamedTuple):
     samples: list[Sample]
     end_mb: float
 
+    def name(self) -> str:
+        return f"{self.offered_per_second:,.0f} events/s"
+
     def sustained(self) -> bool:
         third = len(self.samples) // 3
         before, last = self.samples[third : 2 * third], self.samples[2 * third : 3 * third]
@@ -94,7 +97,7 @@ def measure(what: str, events_per_second: float, seconds: float) -> Run:
         len(sent.acks) * BATCH / sent.seconds,
         (last.resolved - first.resolved) / (last.seconds - first.seconds),
         percentile(sent.latencies_ms(), 99),
-        samples,
+        [sample for sample in samples if sample.seconds <= seconds],
         end_mb,
     )
 
@@ -133,20 +136,23 @@ def confirm(tried: list[Run], seconds: float) -> list[Run]:
     return runs
 
 
-def plot(runs: list[Run]) -> str:
-    def per_second(run: Run) -> list[tuple[float, float]]:
-        pairs = zip(run.samples, run.samples[1:], strict=False)
-        return [(b.seconds, (b.resolved - a.resolved) / (b.seconds - a.seconds)) for a, b in pairs]
+def per_second(run: Run, pick: str) -> Series:
+    """How fast a count grew, over the last two seconds of each sample."""
+    span = round(2 / SAMPLE_SECONDS)
+    pairs = zip(run.samples, run.samples[span:], strict=False)
+    points = [(b.seconds, (getattr(b, pick) - getattr(a, pick)) / (b.seconds - a.seconds)) for a, b in pairs]
+    return Series(run.name(), points)
 
-    names = [f"{run.offered_per_second:,.0f}/s offered" for run in runs]
-    lags = [Series(n, [(s.seconds, s.lag) for s in run.samples]) for n, run in zip(names, runs, strict=True)]
-    rates = [Series(n, per_second(run)) for n, run in zip(names, runs, strict=True)]
-    return draw(
-        [
-            Chart("lag: acknowledged and not resolved yet", ("seconds", "events"), lags),
-            Chart("resolved", ("seconds", "events/s"), rates, goal=(GOAL_PER_SECOND, "goal")),
-        ]
-    )
+
+def plot(runs: list[Run]) -> str:
+    lags = [
+        Chart(f"lag at {run.name()}", ("seconds", "events"), [Series("lag", [(s.seconds, s.lag) for s in run.samples])])
+        for run in runs
+    ]
+    axes, wanted = ("seconds", "events/s"), (GOAL_PER_SECOND, "goal")
+    stored = Chart("acknowledged", axes, [per_second(run, "stored") for run in runs], goal=wanted)
+    resolved = Chart("resolved", axes, [per_second(run, "resolved") for run in runs], goal=wanted)
+    return draw([*lags, stored, resolved])
 
 
 def run(options: Options) -> Result:

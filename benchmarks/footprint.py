@@ -26,9 +26,9 @@ from benchmarks.resolving import fill, gainsight, resolve_log
 EVENTS = {"full": 1_000_000, "quick": 20_000, "tiny": 1_000}
 MESSAGES_PER_RECORD = 0.54
 """A track makes an event row and, of so many users, almost always a usage record of its own."""
-STARTS = {"full": (5, 3), "quick": (2, 1), "tiny": (1, 1)}
-LOAD_SECONDS = {"full": 20.0, "quick": 4.0, "tiny": 1.0}
-SETTLE_SECONDS = {"full": 10.0, "quick": 2.0, "tiny": 0.5}
+STARTS = {"full": (5, 3), "quick": (1, 1), "tiny": (1, 1)}
+LOAD_SECONDS = {"full": 20.0, "quick": 3.0, "tiny": 1.0}
+SETTLE_SECONDS = {"full": 10.0, "quick": 1.0, "tiny": 0.5}
 RESOLVE_SECONDS = 60.0
 
 

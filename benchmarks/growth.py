@@ -8,6 +8,7 @@ before; that is not measured. `--events 10000000` goes on to ten million, which 
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,17 +59,24 @@ def size_bytes(folder: Path, name: str) -> int:
     return sum(file.stat().st_size for file in folder.glob(f"{name}*"))
 
 
-def plot(slices: list[Slice]) -> str:
-    def line(name: str, pick: str, scale: float = 1) -> Series:
-        return Series(name, [(one.stored, getattr(one, pick) * scale) for one in slices])
-
+def plot(slices: list[Slice], log_bytes: float) -> str:
     x = "events stored"
-    disk = Series("state.db", [(one.stored, one.state_bytes / one.stored) for one in slices])
+
+    def line(name: str, value: Callable[[Slice], float]) -> Series:
+        return Series(name, [(one.stored, value(one)) for one in slices])
+
+    cost = [line("wall", lambda one: one.wall_us), line("CPU", lambda one: one.cpu_us)]
+    disk = [
+        line("state.db", lambda one: one.state_bytes / 1e9),
+        line("log.db", lambda one: log_bytes * one.stored / 1e9),
+    ]
+    disk_each = [line("state.db", lambda one: one.state_bytes / one.stored), line("log.db", lambda one: log_bytes)]
     return draw(
         [
-            Chart("cost of an event", (x, "microseconds"), [line("wall", "wall_us"), line("CPU", "cpu_us")]),
-            Chart("memory of the process", (x, "RSS, MB"), [line("RSS", "rss_mb")]),
-            Chart("disk", (x, "bytes per event"), [disk]),
+            Chart("cost of an event, from the log to dirty records", (x, "microseconds"), cost),
+            Chart("memory of the process", (x, "RSS, MB"), [line("RSS", lambda one: one.rss_mb)]),
+            Chart("disk", (x, "GB"), disk),
+            Chart("disk per event", (x, "bytes"), disk_each),
         ]
     )
 
@@ -87,4 +95,4 @@ def run(options: Options) -> Result:
         for one in sorted(sizes)
     ]
     remark = f"Slices of {slice_events:,} events, {USERS:,} users."
-    return Result([Table(COLUMNS, rows)], [remark], {"growth.svg": plot(slices)})
+    return Result([Table(COLUMNS, rows)], [remark], {"growth.svg": plot(slices, log_bytes)})

@@ -70,7 +70,7 @@ def _panel(chart: Chart) -> str:
         return round(HEIGHT - BOTTOM - y / y_ticks[-1] * (HEIGHT - TOP - BOTTOM), 1)
 
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    parts = [_text(LEFT, 20, chart.title, "t"), *_legend(chart.series)]
+    parts = [_text(LEFT, 20, chart.title, "t"), *(_legend(chart.series) if len(chart.series) > 1 else [])]
     for y in y_ticks:
         parts.append(f'<path class="{"g" if y else "a"}" style="stroke-width:1" d="M{LEFT} {down(y)}H{right}"/>')
         parts.append(_text(LEFT - 6, down(y) + 4, short(y), anchor="end"))
@@ -108,6 +108,7 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "", more:
 def ticks(low: float, high: float) -> list[float]:
     """Four to eight round numbers from at or above `low` to at or above `high`."""
     span = (high - low) or abs(high) or 1
+    high = max(high, low + span)
     power = 10 ** math.floor(math.log10(span / 4))
     step = next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= 6)
     first = math.floor(low / step + 1e-9)

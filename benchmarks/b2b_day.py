@@ -116,10 +116,13 @@ async def calls_by_kind(sandbox: RunningSandbox) -> Counter[str]:
 
 
 def kinds(lived: list[Lived]) -> Table:
-    """Where the calls went."""
+    """Where the calls went, and the bound of each object."""
     names = sorted({kind for one in lived for kind in one.calls})
     columns = [f"{one.events:,} at {one.flush_seconds:,} s" for one in lived]
-    return Table(("calls by kind", *columns), [(name, *(one.calls[name] for one in lived)) for name in names])
+    rows = [(name, *(one.calls[name] for one in lived)) for name in names]
+    objects = sorted({name for one in lived for name in one.bound.calls_of})
+    rows += [(f"bound for {name}", *(one.bound.calls_of.get(name, 0) for one in lived)) for name in objects]
+    return Table(("calls by kind", *columns), rows)
 
 
 def live(events: int, flush_seconds: int) -> Lived:

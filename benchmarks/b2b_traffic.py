@@ -5,7 +5,7 @@ The bound is counted from the messages alone, by what each one changes; no code 
 
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
 from gainsight_destination.events.timestamps import iso_utc
@@ -54,9 +54,13 @@ def day(events: int, start_ms: int, accounts: list[str]) -> list[Timed]:
 class Bound(NamedTuple):
     """Least calls: as defined, and with records that are new apart from those that are there, as the API wants."""
 
-    calls: int
+    calls_of: dict[str, int]
     calls_apart: int
     records: dict[str, int]
+
+    @property
+    def calls(self) -> int:
+        return sum(self.calls_of.values())
 
 
 class Tenant:
@@ -114,5 +118,7 @@ def lower_bound(messages: list[Timed], start_ms: int, flush_ms: int) -> Bound:
         return math.ceil(records / BATCH_RECORDS)
 
     apart = sum(calls(len(new[place])) + calls(len(keys - new[place])) for place, keys in changed.items())
-    records = {name: len(keys) for name, keys in sorted(held.items())}
-    return Bound(sum(calls(len(keys)) for keys in changed.values()), apart, records)
+    calls_of: Counter[str] = Counter()
+    for (_, name), keys in changed.items():
+        calls_of[name] += calls(len(keys))
+    return Bound(dict(calls_of), apart, {name: len(keys) for name, keys in held.items()})

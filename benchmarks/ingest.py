@@ -55,7 +55,7 @@ def measure(batch: int, connections: int, seconds: float, warm_up_seconds: float
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         write_sources(data / "state.db", [Source(1, "benchmark", WRITE_KEY)])
-        with running_serve(data) as serve, clients() as client:
+        with running_serve(data, log_path=data / "serve.txt") as serve, clients() as client:
             server_id = serve.process.pid
 
             def load(first_number: int, load_seconds: float) -> Sent:

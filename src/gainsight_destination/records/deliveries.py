@@ -193,5 +193,6 @@ def shift_waiting(
 
 
 def _delivery(row: Sequence[Any]) -> Delivery:
-    place, *columns, without_account = row
-    return Delivery(place % OFFSETS, *columns, without_account=bool(without_account))
+    delivery = Delivery(row[0] % OFFSETS, *row[1:])
+    delivery.without_account = bool(delivery.without_account)
+    return delivery

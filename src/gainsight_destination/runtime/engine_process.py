@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from gainsight_destination.engine import run_engine
 from gainsight_destination.errors import StoppedError
 from gainsight_destination.runtime.garbage import collect_rarely
 from gainsight_destination.runtime.link import ParentLink
@@ -25,8 +26,6 @@ logger = structlog.get_logger(__name__)
 
 def run_engine_process(data_dir: Path, console_fd: int, retention: Retention) -> int:
     """Run the engine until TERM, or until the parent is gone; return the exit code."""
-    from gainsight_destination.engine import run_engine
-
     link = ParentLink()
     link.follow(STDIN)
     listener = socket.socket(fileno=console_fd)

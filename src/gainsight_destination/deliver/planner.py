@@ -8,15 +8,18 @@ when it is due.
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from gainsight_destination.destinations.contract import ObjectSpec, Presence, Record
 
-PRESENCES: Final[tuple[Presence, ...]] = ("uncertain", "absent", "present")
+SEPARATE: Final[tuple[tuple[Presence, ...], ...]] = (("uncertain",), ("absent",), ("present",))
+UPSERTED: Final[tuple[tuple[Presence, ...], ...]] = (("uncertain",), ("absent", "present"))
+"""Which records go together: a call that inserts what is not there and updates what is takes both."""
 
 
 class Batch(NamedTuple):
-    """Records of one object for one call."""
+    """Records of one object for one call. `presence` of an upserted object's batch may also be `present`."""
 
     object: ObjectSpec
     presence: Presence
@@ -47,38 +50,47 @@ def plan(
     for spec in objects:
         if spec.name in paused:
             continue
-        for presence, batch_limit in _groups(connection, destination_id, spec):
+        for presences, batch_limit in _groups(connection, destination_id, spec):
             limit = min(spec.batch_size, batch_limit or spec.batch_size)
-            rows = connection.execute(
-                "SELECT id, object, key, (SELECT revision FROM reader), presence, remote_id, attempts,"
-                " delivered_digest, dirty_since_ms, due_at_ms, state FROM records"
-                " WHERE destination_id = ? AND object = ? AND presence = ? AND batch_limit IS ?"
-                " AND state IN ('dirty', 'parked') ORDER BY due_at_ms, id LIMIT ?",
-                (destination_id, spec.name, presence, batch_limit, limit),
-            ).fetchall()
+            rows = [
+                row
+                for presence in presences
+                for row in connection.execute(_SELECT, (destination_id, spec.name, presence, batch_limit, limit))
+            ]
+            rows = sorted(rows, key=_due_at)[:limit]
             due = [row for row in rows if row[9] <= now_ms]
             waited_at_ms = _waited_at_ms(due, patience_ms)
             if due and (len(due) >= limit or waited_at_ms <= now_ms):
                 records = tuple(Record(*row[:9]) for row in due)
                 worthwhile = limit if waited_at_ms > now_ms else 1
-                return Plan(Batch(spec, presence, records, batch_limit is not None, worthwhile), None)
+                return Plan(Batch(spec, presences[0], records, batch_limit is not None, worthwhile), None)
             look_again += [waited_at_ms] if due else []
             look_again += [row[9] for row in rows[len(due) : len(due) + 1]]
     return Plan(None, min(look_again, default=None))
 
 
+_SELECT: Final = (
+    "SELECT id, object, key, (SELECT revision FROM reader), presence, remote_id, attempts, delivered_digest,"
+    " dirty_since_ms, due_at_ms, state FROM records"
+    " WHERE destination_id = ? AND object = ? AND presence = ? AND batch_limit IS ?"
+    " AND state IN ('dirty', 'parked') ORDER BY due_at_ms, id LIMIT ?"
+)
+_due_at = itemgetter(9, 0)
+
+
 def _groups(
     connection: sqlite3.Connection, destination_id: int, spec: ObjectSpec
-) -> Iterator[tuple[Presence, int | None]]:
-    for presence in PRESENCES:
-        yield presence, None
+) -> Iterator[tuple[tuple[Presence, ...], int | None]]:
+    for presences in UPSERTED if spec.upserted else SEPARATE:
+        yield presences, None
         limits = connection.execute(
-            "SELECT DISTINCT batch_limit FROM records WHERE destination_id = ? AND object = ? AND presence = ?"
+            "SELECT DISTINCT batch_limit FROM records WHERE destination_id = ? AND object = ?"
+            f" AND presence IN ({','.join('?' * len(presences))})"
             " AND batch_limit > 0 AND state IN ('dirty', 'parked') ORDER BY batch_limit",
-            (destination_id, spec.name, presence),
+            (destination_id, spec.name, *presences),
         ).fetchall()
         for (batch_limit,) in limits:
-            yield presence, batch_limit
+            yield presences, batch_limit
 
 
 def _waited_at_ms(due: Sequence[tuple[object, ...]], patience_ms: int) -> int:

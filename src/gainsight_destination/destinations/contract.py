@@ -319,13 +319,14 @@ class ObjectSpec:
     """An object of the destination: its name in the store, and how many records go in one call.
 
     `per_message`: each record belongs to one message and can be forgotten with it; a destination has one such object
-    at most. `referenced`: others point at it.
+    at most. `referenced`: others point at it. `upserted`: one call takes those that are there and those that are not.
     """
 
     name: str
     batch_size: int
     per_message: bool = False
     referenced: bool = False
+    upserted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,8 +400,9 @@ class RecordDestination(Protocol):
         ...
 
     async def deliver(self, drafts: Sequence[Draft], calls: Calls, worthwhile: int = 1) -> Mapping[int, Outcome]:
-        """Make the other system hold the drafts: one object, all present or all absent. An outcome per record id.
+        """Make the other system hold the drafts; an outcome per record id.
 
+        They are of one object, and all present or all absent, unless the object is `upserted`.
         With fewer changed drafts than `worthwhile` it makes no write: the unchanged are `Delivered`, the others
         `Deferred` by 0 seconds, to go together with more.
         Writes with one call at most; what needs another call is `Deferred` by 0 seconds. Raises the call errors

@@ -61,7 +61,13 @@ class GainsightDestination:
         self.settings = settings
         self.account_names = tuple(settings.account_id_names)
         self.objects: Sequence[ObjectSpec] = tuple(
-            ObjectSpec(name, requests.MAX_RECORDS, per_message=name == EVENT, referenced=name in (COMPANY, PERSON))
+            ObjectSpec(
+                name,
+                requests.MAX_RECORDS,
+                per_message=name == EVENT,
+                referenced=name in (COMPANY, PERSON),
+                upserted=name == PERSON,
+            )
             for name, wanted in (
                 (COMPANY, True),
                 (PERSON, True),

@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench clean
+.PHONY: help setup demo test soak check fix bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(VENV)/.ready ## sandbox + server + sample traffic; ARGS=--exit stops aft
 
 test: $(VENV)/.ready ## the whole test-suite; ARGS are given to pytest
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+soak: $(VENV)/.ready ## long runs: every crash point, every disk write, 1,000 kills; hours (tests marked `soak`)
+	@SOAK=1 $(BIN)/python -m pytest -n 2 -m soak $(ARGS)
 
 check: $(VENV)/.ready ## lint, format, types, import rules, lock file
 	@$(BIN)/uv lock --check --quiet

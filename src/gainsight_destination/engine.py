@@ -229,6 +229,8 @@ class Engine:
         key = f"deliver:{connected.id}"
         while not crew.stop.is_set():
             try:
+                await worker.step()
+                self._trouble.pop(key, None)
                 await worker.run(crew.stop, crew.wake)
             except UnavailableError as error:
                 self._trouble[key] = f"{connected.name}: delivery waits: {error}"
@@ -236,8 +238,6 @@ class Engine:
             except Exception as error:
                 self._trouble[key] = f"{connected.name}: delivery stumbles: {type(error).__name__}"
                 _log.exception("delivery failed unexpectedly, trying again", destination=connected.name)
-            else:
-                self._trouble.pop(key, None)
             await self._wait(crew.stop, RETRY_SECONDS)
 
     async def _deliver_and_close(self, worker: DeliveryWorker, connected: Connected, crew: Crew) -> None:

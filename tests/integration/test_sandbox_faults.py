@@ -32,10 +32,13 @@ async def sleeping(clock: ManualClock) -> None:
         ("result-false", 200, "GU_1101"),
         ("unauthorized", 401, "GS_APIG_2401"),
         ("forbidden-ip", 403, "GS_APIG_2402"),
+        ("400", 400, "GSOBJ_1007"),
+        ("403", 403, None),
+        ("404", 404, "GS_APIG_1000"),
     ],
 )
 async def test_faults_with_an_envelope(
-    api: httpx.AsyncClient, sandbox: RunningSandbox, fault: str, status: int, code: str
+    api: httpx.AsyncClient, sandbox: RunningSandbox, fault: str, status: int, code: str | None
 ) -> None:
     """These answer with Gainsight's own error, and the call does nothing."""
     await sandbox.control("PUT", "faults", [{"fault": fault}])
@@ -45,7 +48,10 @@ async def test_faults_with_an_envelope(
     assert await written(sandbox) == 0
 
 
-@pytest.mark.parametrize(("fault", "status"), [("502", 502), ("503", 503), ("504", 504), ("not-json", 200)])
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("408", 408), ("413", 413), ("502", 502), ("503", 503), ("504", 504), ("not-json", 200)],
+)
 async def test_faults_of_something_in_between(
     api: httpx.AsyncClient, sandbox: RunningSandbox, fault: str, status: int
 ) -> None:

@@ -11,6 +11,8 @@ from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
 from gainsight_destination.destinations.gainsight.settings import parse_settings
 from gainsight_destination.observe.status import status
+from gainsight_destination.records import dead_letters
+from gainsight_destination.records.books import Books
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
 from gainsight_destination.store.database import Database
@@ -52,7 +54,7 @@ class Delivery:
         ).result()
 
     async def close(self) -> None:
-        await self.worker._calls.close()
+        await self.worker.close()
         self.database.close()
 
     async def restart(self, **settings: Any) -> None:
@@ -95,6 +97,18 @@ class Delivery:
             wait_ms = await self.worker.step()
             self.clock.advance(min(wait_ms, end_ms - self.clock.now_ms()) / 1000)
 
+    async def retry_dead_letters(self) -> int:
+        """What a person does after mending the cause; how many there were."""
+
+        def retry(connection: sqlite3.Connection) -> int:
+            books, letters = Books(), dead_letters.select(connection)
+            for letter in letters:
+                dead_letters.revive(connection, books, letter["record_id"], self.clock.now_ms())
+            books.flush(connection)
+            return len(letters)
+
+        return await self.database.write(retry)
+
     async def books(self) -> dict[str, Any]:
         document = await self.database.read(
             lambda connection: status(connection, self.pipeline.log, self.clock.now_ms())
@@ -122,10 +136,21 @@ class Delivery:
 async def delivery_at_sandbox(directory: Path, **settings: Any) -> AsyncIterator[Delivery]:
     """A fresh sandbox and a delivery to it, ten seconds into a minute."""
     clock = ManualClock(NOW_MS + 10_000)
-    async with running_sandbox(directory / "sandbox.db", clock=clock) as sandbox:
-        delivery = Delivery(directory, sandbox, clock, **settings)
-        try:
-            yield delivery
-        finally:
-            await delivery.close()
-            delivery.pipeline.log.close()
+    async with (
+        running_sandbox(directory / "sandbox.db", clock=clock) as sandbox,
+        delivery_to(sandbox, directory, clock, **settings) as delivery,
+    ):
+        yield delivery
+
+
+@asynccontextmanager
+async def delivery_to(
+    sandbox: RunningSandbox, directory: Path, clock: ManualClock, **settings: Any
+) -> AsyncIterator[Delivery]:
+    """A delivery to a sandbox that runs already."""
+    delivery = Delivery(directory, sandbox, clock, **settings)
+    try:
+        yield delivery
+    finally:
+        await delivery.close()
+        delivery.pipeline.log.close()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import httpx
 import segment.analytics as segment
 import yaml
 
+from gainsight_destination.eventlog.sqlite import SqliteEventLog
+from gainsight_destination.observe.status import balanced, status
+from gainsight_destination.store.database import connect
 from tests.support.pipeline import ACCESS_KEY
 
 PROGRAM = [sys.executable, "-m", "gainsight_destination"]
@@ -47,6 +50,12 @@ def healthy(url: str) -> bool:
         return False
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process started and that run."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout
+    return [int(child) for child in found.split()]
+
+
 class System:
     """A sandbox and a server with one source and one destination, in one directory."""
 
@@ -58,6 +67,8 @@ class System:
         self.ingest_url = f"http://127.0.0.1:{self.ports['ingest']}"
         self.console_url = f"http://127.0.0.1:{self.ports['console']}"
         self.settings = {"accessKey": ACCESS_KEY, "domain": self.sandbox_url, "flushSeconds": 1, **settings}
+        self.environment: dict[str, str] = {}
+        """What its processes get beside this one's own environment."""
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     # -- processes
@@ -73,6 +84,11 @@ class System:
         wait_until(lambda: healthy(f"{self.sandbox_url}/_sandbox/quota"), "the sandbox")
 
     def start_serve(self) -> None:
+        self.spawn_serve()
+        wait_until(lambda: healthy(f"{self.console_url}/health"), "the server")
+
+    def spawn_serve(self) -> None:
+        """Start the server and wait for nothing."""
         self.write_workspace()
         self._start(
             "serve",
@@ -80,11 +96,27 @@ class System:
             *("--data", str(self.data), "--workspace", str(self.directory / "workspace.yaml")),
             *("--ingest", f"127.0.0.1:{self.ports['ingest']}", "--console", f"127.0.0.1:{self.ports['console']}"),
         )
-        wait_until(lambda: healthy(f"{self.console_url}/health"), "the server")
 
     def _start(self, name: str, *arguments: str) -> None:
         with (self.directory / f"{name}.txt").open("ab") as output:
-            self._running[name] = subprocess.Popen([*PROGRAM, *arguments], stdout=output, stderr=output)
+            self._running[name] = subprocess.Popen(
+                [*PROGRAM, *arguments], stdout=output, stderr=output, env={**os.environ, **self.environment}
+            )
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def engine_pid(self) -> int | None:
+        """The engine that the server runs now, if it runs one."""
+        if "serve" not in self._running:
+            return None
+        return next(iter(children(self._running["serve"].pid)), None)
+
+    def kill(self, name: str) -> None:
+        """End one process as a crash would."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
 
     def write_workspace(self) -> None:
         workspace = {
@@ -97,15 +129,21 @@ class System:
 
     def kill_serve(self) -> None:
         """End the server as a crash would: both processes, at once."""
+        engine = self.engine_pid()
+        self.kill("serve")
+        if engine is not None:
+            with suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
+
+    def wait_for(self, name: str) -> int:
+        """The exit code of a process that is to end by itself."""
+        return self._running.pop(name).wait(60)
+
+    def stop_serve(self) -> None:
+        """Stop the server as an operator would."""
         process = self._running.pop("serve")
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-        process.kill()
-        for child in children:
-            try:
-                os.kill(int(child), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        process.wait()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
     def stop(self) -> None:
         for process in self._running.values():
@@ -143,6 +181,15 @@ class System:
         assert document["destinations"]["gainsight"]["balanced"]
         return document
 
+    def status_in_files(self) -> dict[str, Any]:
+        """What `status` would say, read by this process, which costs less than starting another."""
+        log = SqliteEventLog(self.data / "log.db", read_only=True)
+        with closing(log), closing(connect(self.data / "state.db", read_only=True)) as connection:
+            connection.execute("BEGIN")
+            document = status(connection, log, time.time_ns() // 1_000_000)
+        assert balanced(document), document
+        return document
+
     def books(self) -> dict[str, Any]:
         books: dict[str, Any] = self.status()["destinations"]["gainsight"]
         return books
@@ -151,7 +198,7 @@ class System:
         """Wait until so many messages came and none is pending; the books then."""
 
         def look() -> dict[str, Any] | None:
-            books = self.books()
+            books = self.status_in_files()["destinations"]["gainsight"]
             dirty = sum(states.get("dirty", 0) for states in books["records"].values())
             return books if books["received"] == received and not books["pending"] and not dirty else None
 

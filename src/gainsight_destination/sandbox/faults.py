@@ -19,15 +19,21 @@ from gainsight_destination.sandbox.quota import throttled
 from gainsight_destination.sandbox.tenant import Tenant
 
 Kind = Literal[
-    "429", "429-apig", "500", "502", "503", "504", "result-false", "timeout-before-commit", "timeout-after-commit",
-    "slow", "truncated-json", "not-json", "redirect", "unauthorized", "forbidden-ip", "disconnect-before",
-    "disconnect-after",
+    "400", "403", "404", "408", "413", "429", "429-apig", "500", "502", "503", "504", "result-false",
+    "timeout-before-commit", "timeout-after-commit", "slow", "truncated-json", "not-json", "redirect", "unauthorized",
+    "forbidden-ip", "disconnect-before", "disconnect-after",
 ]  # fmt: skip
 COMMITTED: Final = frozenset({"timeout-after-commit", "disconnect-after", "slow", "truncated-json"})
 """Faults of calls that do their work all the same."""
 LOST: Final = frozenset({"timeout-before-commit", "timeout-after-commit", "disconnect-before", "disconnect-after"})
 HELD: Final = frozenset({"timeout-before-commit", "timeout-after-commit"})
-GATEWAY_TEXTS: Final = {"502": "Bad Gateway", "503": "Service Temporarily Unavailable", "504": "Gateway Time-out"}
+GATEWAY_TEXTS: Final = {
+    "408": "Request Time-out",
+    "413": "Request Entity Too Large",
+    "502": "Bad Gateway",
+    "503": "Service Temporarily Unavailable",
+    "504": "Gateway Time-out",
+}
 HOLD_SECONDS: Final = 30.0
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -105,7 +111,7 @@ class Fault:
     def answer(self, request_id: str) -> Answer:
         """The answer of a call that did nothing."""
         match self.kind:
-            case "502" | "503" | "504":
+            case "408" | "413" | "502" | "503" | "504":
                 text = f"{self.kind} {GATEWAY_TEXTS[self.kind]}"
                 return _page(int(self.kind), text)
             case "not-json":
@@ -126,6 +132,12 @@ class Fault:
                 return RefusedError(401, answers.UNAUTHORIZED, "Unauthorized")
             case "forbidden-ip":
                 return RefusedError(403, answers.ADDRESS_REFUSED, "IP Address does not lie in range of whitelisted ips")
+            case "403":
+                return RefusedError(403, None, "Forbidden")
+            case "404":
+                return RefusedError(404, answers.NOT_FOUND, "Not Found")
+            case "400":
+                return RefusedError(400, answers.INVALID_VALUE, "A rule of the tenant refuses this request")
         return RefusedError(500, answers.SERVER_FAULT, answers.SERVER_FAULT_TEXT)
 
 

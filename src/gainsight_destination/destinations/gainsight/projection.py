@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from gainsight_destination.destinations.contract import Draft, Record, RecordReader, Reference, Statement
 from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
-from gainsight_destination.destinations.gainsight.schema import Schema, fit
+from gainsight_destination.destinations.gainsight.schema import Field, Schema, fit
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.events.timestamps import iso_day, iso_utc
@@ -36,6 +36,10 @@ PERSON_EMAIL: Final = "personEmail"
 """Draft field of a row: a helper key by which Gainsight looks the Person up; it is not stored."""
 ACCOUNT: Final = "account"
 """Draft field: the account id a record belongs to, in the clear; `requests.py` turns it into lookups."""
+
+
+TITLE: Final = Field("Title", "STRING", 255)
+"""The text on a link of Person and Company, with the length that Gainsight's text fields have."""
 
 
 class Mapped(NamedTuple):
@@ -141,7 +145,7 @@ class Projection:
         if "Name" not in fields and schema.can_write("Name"):
             parts = [str(fields[part]) for part in ("FirstName", "LastName") if fields.get(part)]
             if parts:
-                fields["Name"] = " ".join(parts)
+                fields["Name"] = fit(" ".join(parts), schema.fields["Name"]).value
         titles: dict[int, Any] = {}
         for _, _, statement, _ in said:
             if statement.says_member is not None:
@@ -149,10 +153,10 @@ class Projection:
         for _, _, statement, traits in said:
             if statement.account_id in titles and "title" in traits:
                 titles[statement.account_id] = traits["title"]
-        links = sorted((reader.account(account_id), title) for account_id, title in titles.items())
+        links = sorted((reader.account(account_id), account_id) for account_id in titles)
         fields["companies"] = [
-            {ACCOUNT: account} | ({} if title is ... else {"Title": None if title is None else str(title)})
-            for account, title in links
+            {ACCOUNT: account} | ({} if titles[account_id] is ... else {"Title": fit(titles[account_id], TITLE).value})
+            for account, account_id in links
         ]
         return Draft(
             record,

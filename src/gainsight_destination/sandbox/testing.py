@@ -18,7 +18,6 @@ from gainsight_destination.sandbox.sandbox import SandboxOptions
 from gainsight_destination.sandbox.server import SandboxServer, bind, url_of
 from gainsight_destination.sandbox.tenant import DEMO_ACCESS_KEY, Credentials
 
-
 PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """The sandbox speaks plain http, and a client that reads no list of authorities is made fifty times as fast."""
 

@@ -174,7 +174,8 @@ def by_grain(rows: Iterable[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
     found: dict[Any, Any] = {}
     for row in rows:
         grain = tuple(row.get(f"{name}__gc") for name in ("Account_Id", "User_Id", "Event_Name", "Usage_Date"))
-        found.setdefault(grain, []).append(json.dumps(row, sort_keys=True))
+        said = {name: value for name, value in row.items() if value is not None}
+        found.setdefault(grain, []).append(json.dumps(said, sort_keys=True))
     return {grain: {"rows": sorted(alike)} for grain, alike in found.items()}
 
 

@@ -141,7 +141,7 @@ class Projection:
         email = reader.email(int(record.key))
         said = reader.statements(record.id)
         mapped = map_traits(said, self._person_fields, schema)
-        fields = {"Email": email, **mapped.fields}
+        fields = {**mapped.fields, "Email": email}
         if "Name" not in fields and schema.can_write("Name"):
             parts = [str(fields[part]) for part in ("FirstName", "LastName") if fields.get(part)]
             if parts:
@@ -184,7 +184,7 @@ class Projection:
             explicit = traits_of_fields({}, self._settings.event_fields)
             mapped = map_traits(said, explicit, schema)
             fields |= {"Properties__gc": json.dumps(properties, ensure_ascii=False, separators=(",", ":"))}
-            fields |= mapped.fields
+            fields = {**fields, **mapped.fields, "Message_Id__gc": delivery.message_id}
             notices = mapped.notices
         draft = self._row(reader, record, schema, fields, delivery.email_id, notices)
         return replace(draft, wanted=delivery.state not in ("filtered", "parked"))
@@ -194,9 +194,10 @@ class Projection:
         count, first_at_ms, last_at_ms = reader.tally(record.id)
         account = reader.account(key.account_id) if key.account_id else None
         user = None if key.user_id is None else reader.identity(key.user_id)
+        anonymous = key.user_id is not None and reader.is_anonymous(key.user_id)
         event, day = reader.event_name(key.event_id), iso_day(key.day)
         fields: dict[str, Any] = {
-            "Usage_Key__gc": usage_digest(account, user, event, day),
+            "Usage_Key__gc": usage_digest(account, user, event, day, anonymous=anonymous),
             "Usage_Date__gc": day,
             "Event_Name__gc": event,
             "Account_Id__gc": account,
@@ -247,7 +248,8 @@ class Projection:
         return Draft(record, name, fitted, tuple(references), awaits, notices=tuple(sorted(found)))
 
 
-def usage_digest(account: str | None, user: str | None, event: str, day: str) -> str:
-    """The stable key of a daily usage row: 40 hex digits of its grain."""
-    grain = json.dumps([account, user, event, day], ensure_ascii=False, separators=(",", ":"))
+def usage_digest(account: str | None, user: str | None, event: str, day: str, *, anonymous: bool = False) -> str:
+    """The stable key of a daily usage row: 40 hex digits of its grain. `anonymous`: the user is an anonymousId."""
+    who = {"anonymousId": user} if anonymous else user
+    grain = json.dumps([account, who, event, day], ensure_ascii=False, separators=(",", ":"))
     return blake2b(grain.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()

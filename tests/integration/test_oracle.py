@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.oracle_runs import run_at_sandbox, run_without_sandbox
+from tests.support.oracle_runs import calls_at_sandbox, run_at_sandbox, run_without_sandbox
 from tests.support.stories import Story, disturbed_order, stories, story_of
 
 SOAK = settings.default.max_examples // 100
@@ -28,6 +28,13 @@ def test_drafts_are_what_the_oracle_says(story: Story, seed: int) -> None:
 def test_gainsight_holds_what_the_oracle_says(story: Story, seed: int | None) -> None:
     """P2 to P6: the same at the sandbox, delivered in between and with faults on the way."""
     assert run_at_sandbox(story, seed) == []
+
+
+@settings(max_examples=5 * SOAK)
+@given(stories(longest=14), st.none() | st.integers(0, 2**16))
+def test_the_same_story_gives_the_same_requests(story: Story, seed: int | None) -> None:
+    """P10: same messages, settings, clock and disturbances: the same calls, in the same order, with the same bodies."""
+    assert calls_at_sandbox(story, seed) == calls_at_sandbox(story, seed)
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)

@@ -173,7 +173,7 @@ class Oracle:
             assert email is not None
             of_person = [call for call in calls if self.email(call) == email]
             identifies = [call for call in of_person if call.type == "identify"]
-            person = {"Email": email, **written(identifies, mapping, fields)}
+            person = {**written(identifies, mapping, fields), "Email": email}
             parts = [as_text(person[name]) for name in ("FirstName", "LastName") if person.get(name) not in (None, "")]
             if "Name" not in person and parts and "Name" in fields:
                 person["Name"] = fit(" ".join(parts), fields["Name"])
@@ -185,7 +185,7 @@ class Oracle:
                 held.links[email, account] = {} if title is SILENT else {"Title": title}
 
     def event_row(self, message: Message) -> Row:
-        """One row per track, keyed by message id."""
+        """One row per track, keyed by message id, which no mapping changes."""
         fields = self.tenant.fields["event"]
         row = {
             "Message_Id__gc": fit(message.id, fields["Message_Id__gc"]),
@@ -197,7 +197,8 @@ class Oracle:
             "Person_Id__gc": self.email(message),
             "Properties__gc": fit(message.said, fields["Properties__gc"]),
         }
-        return row | written([message], mapping_of({}, self.settings["eventFields"]), fields)
+        mapped = written([message], mapping_of({}, self.settings["eventFields"]), fields)
+        return row | {name: value for name, value in mapped.items() if name != "Message_Id__gc"}
 
     def _usage(self, held: Held, tracks: Sequence[Message]) -> None:
         """Count, first and last time per account, user (grain `user`), event name and UTC day. The Person is that of

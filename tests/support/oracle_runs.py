@@ -455,12 +455,22 @@ class SandboxRun:
 
 def run_at_sandbox(story: Story, seed: int | None) -> list[str]:
     """Deliver a story to a fresh sandbox, in virtual time; without a seed in its order and undisturbed."""
+    return _play(story, seed)[0]
 
-    async def run() -> list[str]:
+
+def calls_at_sandbox(story: Story, seed: int | None) -> list[tuple[str, str, str | None]]:
+    """Method, path and body of every call that such a delivery makes."""
+    return _play(story, seed)[1]
+
+
+def _play(story: Story, seed: int | None) -> tuple[list[str], list[tuple[str, str, str | None]]]:
+    async def run() -> tuple[list[str], list[tuple[str, str, str | None]]]:
         chance = None if seed is None else random.Random(seed)
         order = list(range(len(story.messages))) if chance is None else disturbed_order(story, chance)
         with fast_directory() as directory:
             async with delivery_at_sandbox(Path(directory), **story.settings) as delivery:
-                return await SandboxRun(story, delivery, chance).run(order)
+                found = await SandboxRun(story, delivery, chance).run(order)
+                calls = await delivery.sandbox.calls()
+        return found, [(call["method"], call["path"], call["request_body"]) for call in calls]
 
     return asyncio.run(run())

@@ -187,6 +187,8 @@ SETTINGS = {
     "usageObject": st.none(),
     "peoplePath": st.just("/v1.0/api/people"),
 }
+OFTEN = {"events": 3, "eventObject": 1, "usageObject": 1}
+"""In how many of ten stories a setting is set, when not in two."""
 PERSON_TRAITS = ("firstName", "first_name", "lastName", "name", "name", "title", "title", "linkedin_url", "bio")
 
 
@@ -320,6 +322,39 @@ def told_messages(draw: st.DrawFn) -> dict[str, Any]:
     return message | {"item": item} | ({"envelope": envelope} if envelope else {})
 
 
+@st.composite
+def links_and_facts(draw: st.DrawFn) -> dict[str, Any]:
+    """A message of a story about who is who, with little else in it."""
+    kinds = ["alias"] * 2 + ["identify"] * 3 + ["track"] * 4 + ["group", "page"]
+    kind = draw(st.sampled_from(kinds))
+    user, anonymous = st.sampled_from(["u1", "u2", "u3"]), st.sampled_from(["a1", "a2", "u1"])
+    item: dict[str, Any] = {"type": kind, "timestamp": iso(NOW_MS + draw(st.integers(-6, 0)) * 60_000)}
+    item["messageId"] = draw(st.sampled_from("amz"))
+    who = 0 if kind == "alias" else draw(st.integers(0, 3))
+    if who <= 2:
+        item["userId"] = draw(user)
+    if who >= 2:
+        item["anonymousId"] = draw(anonymous)
+    account = st.sampled_from([INITECH, INITECH_15, GLOBEX_15, UNKNOWN])
+    if kind == "alias":
+        item["previousId"] = draw(user | anonymous)
+    elif kind == "group":
+        item["groupId"] = draw(account)
+    elif kind == "identify":
+        told = {
+            "accountId": account,
+            "email": st.sampled_from(["x@a.test", "y@b.test"]),
+            "title": st.sampled_from("AB"),
+        }
+        item["traits"] = draw(st.fixed_dictionaries({}, optional=told))
+    elif kind == "track":
+        item["event"] = "Seen"
+        item["properties"] = draw(st.fixed_dictionaries({}, optional={"accountId": account}))
+    if draw(st.integers(0, 9)) == 9:
+        item["integrations"] = {"All": False}
+    return {"source": draw(st.sampled_from([1, 1, 1, 3])), "received": -1, "item": item}
+
+
 def _numbered(told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every message gets an id of its own, but for those that are to repeat one. Without an id nothing can be said of
     ties: the date of such a message is its own."""
@@ -344,11 +379,10 @@ def _numbered(told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def stories(draw: st.DrawFn, *, longest: int) -> Story:
     """A few users, accounts, addresses and minutes, so that whatever can meet does."""
     settings = {
-        name: draw(values)
-        for name, values in SETTINGS.items()
-        if draw(st.integers(1, 10)) > (8 if name[0] != "e" else 9)
+        name: draw(values) for name, values in SETTINGS.items() if draw(st.integers(1, 10)) > 10 - OFTEN.get(name, 2)
     }
-    told = _numbered(draw(st.lists(told_messages(), min_size=1, max_size=longest)))
+    about = draw(st.sampled_from([links_and_facts, told_messages]))
+    told = _numbered(draw(st.lists(about(), min_size=1, max_size=longest)))
     appear = draw(st.sampled_from([0, 0, 1, 2]))
     if settings.get("createCompanies"):
         appear = 0

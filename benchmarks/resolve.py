@@ -19,7 +19,7 @@ from gainsight_destination.store.migrate import migrate
 
 NOW_MS = 1_800_000_000_000
 BATCH = 100
-TRANSACTION = 5_000
+TRANSACTION = 20_000
 
 
 def fill(log: SqliteEventLog, events: int, users: int) -> None:

@@ -30,11 +30,11 @@ from gainsight_destination.records.upkeep import (
     crowded_records,
     drop_kept_messages,
     fold_statements,
-    forget_messages,
     keep_open_messages,
     part_to_remove,
     settle,
 )
+from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
 from gainsight_destination.store.database import Database
@@ -90,6 +90,7 @@ class Engine:
         self._secrets = Secrets.of(options.data_dir)
         self._stop = asyncio.Event()
         self._fold_at_ms = 0
+        self._sweep = 0
         self._trouble: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -276,8 +277,9 @@ class Engine:
 
     async def _let_go(self, crew: Crew, now_ms: int) -> None:
         """Forget what no longer can matter, a chunk per transaction, so that nothing waits long."""
-        while await self._database.write(partial(forget_messages, received_before_ms=now_ms - DUPLICATE_WINDOW_MS)):
-            pass
+        self._sweep = await self._database.write(
+            partial(forget_seen, received_before_ms=now_ms - DUPLICATE_WINDOW_MS, sweep=self._sweep)
+        )
         for connected in crew.destinations:
             after_offset: int | None = -1
             while after_offset is not None and not crew.stop.is_set():

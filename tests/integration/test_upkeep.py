@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tests.support.pipeline import DAY_MS, WINDOW_MS, Pipeline, at, group, identify, track
 
 from gainsight_destination.records import upkeep
+from gainsight_destination.resolve.duplicates import SWEEPS, forget_seen
 from gainsight_destination.store.database import transaction
 
 A = "001A0000006Vm9rIAC"
@@ -13,8 +14,8 @@ B = "0015000000abcDEAAY"
 
 def let_go(pipeline: Pipeline) -> None:
     with transaction(pipeline.connection) as connection:
-        while upkeep.forget_messages(connection, pipeline.now_ms - WINDOW_MS):
-            pass
+        for sweep in range(SWEEPS):
+            assert forget_seen(connection, pipeline.now_ms - WINDOW_MS, sweep) == (sweep + 1) % SWEEPS
         upkeep.settle(connection, 1, pipeline.destination, pipeline.now_ms)
 
 
@@ -34,7 +35,7 @@ def test_settled_messages_are_forgotten_and_their_counts_stay(pipeline: Pipeline
     figures = pipeline.figures()
     pipeline.now_ms += 31 * DAY_MS
     let_go(pipeline)
-    assert (rows(pipeline, "messages"), rows(pipeline, "deliveries")) == (0, 0)
+    assert (rows(pipeline, "seen"), rows(pipeline, "deliveries")) == (0, 0)
     assert pipeline.held() == before
     assert pipeline.figures() == figures
 

@@ -112,7 +112,7 @@ class Pipeline:
 
     def records(self, states: Iterable[str] = ("clean", "dirty", "parked", "dead")) -> list[Record]:
         rows = self.connection.execute(
-            "SELECT id, object, key, version, presence, remote_id, attempts, delivered_digest,"
+            "SELECT id, object, key, (SELECT revision FROM reader), presence, remote_id, attempts, delivered_digest,"
             " dirty_since_ms, state FROM records ORDER BY id"
         )
         return [Record(*row[:9]) for row in rows if row[9] in states]

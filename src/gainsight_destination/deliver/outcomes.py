@@ -31,7 +31,7 @@ LONGEST_JOB_MS = 45 * 60_000
 
 
 class Sent(NamedTuple):
-    """A record as it was when its batch was made."""
+    """A record as it was when its batch was made; `version` is the store's revision at that moment."""
 
     record_id: int
     object: str
@@ -87,19 +87,28 @@ def _close(connection: sqlite3.Connection, books: Books, record: Sent, now_ms: i
     """The record is clean, unless something came meanwhile; who waited for this version waits no longer."""
     _unpark(connection, books, record.record_id)
     connection.execute(
-        "UPDATE records SET state = iif(version = ?1, 'clean', 'dirty'), reason = '', attempts = 0,"
-        " batch_limit = NULL, dirty_since_ms = ?2, due_at_ms = ?2 WHERE id = ?3",
-        (record.version, now_ms, record.record_id),
+        "UPDATE records SET state = ?1, reason = '', attempts = 0, batch_limit = NULL, dirty_since_ms = ?2,"
+        " due_at_ms = ?2 WHERE id = ?3",
+        ("dirty" if _changed_since(connection, record) else "clean", now_ms, record.record_id),
     )
     shift_waiting(connection, books, record.record_id, up_to_version=record.version, opened=-1)
     connection.execute("DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version))
     dead_letters.settle_superseded(connection, record.record_id, now_ms)
 
 
+def _changed_since(connection: sqlite3.Connection, record: Sent) -> bool:
+    """Whether anything came for the record after its batch was made."""
+    (changed,) = connection.execute(
+        "SELECT version > ?1 OR EXISTS (SELECT 1 FROM touches WHERE record_id = ?2 AND version > ?1)"
+        " FROM records WHERE id = ?2",
+        (record.version, record.record_id),
+    ).fetchone()
+    return bool(changed)
+
+
 def _rejected(connection: sqlite3.Connection, books: Books, record: Sent, outcome: Rejected, now_ms: int) -> None:
     """Bury what was refused, unless the record has changed since: the change may be what mends it."""
-    (version,) = connection.execute("SELECT version FROM records WHERE id = ?", (record.record_id,)).fetchone()
-    if version != record.version:
+    if _changed_since(connection, record):
         defer(connection, record.record_id, Deferred(0, "changed since it was refused", batch_limit=1), now_ms)
         return
     _unpark(connection, books, record.record_id)

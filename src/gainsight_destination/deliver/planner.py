@@ -48,8 +48,8 @@ def plan(
         for presence, batch_limit in _groups(connection, destination_id, spec):
             limit = min(spec.batch_size, batch_limit or spec.batch_size)
             rows = connection.execute(
-                "SELECT id, object, key, version, presence, remote_id, attempts, delivered_digest, dirty_since_ms,"
-                " due_at_ms, state FROM records"
+                "SELECT id, object, key, (SELECT revision FROM reader), presence, remote_id, attempts,"
+                " delivered_digest, dirty_since_ms, due_at_ms, state FROM records"
                 " WHERE destination_id = ? AND object = ? AND presence = ? AND batch_limit IS ?"
                 " AND state IN ('dirty', 'parked') ORDER BY due_at_ms, id LIMIT ?",
                 (destination_id, spec.name, presence, batch_limit, limit),

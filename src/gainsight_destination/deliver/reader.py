@@ -94,8 +94,8 @@ class StoreReader:
 
     def is_on_its_way(self, object_name: str, key: str) -> bool:
         row = self._connection.execute(
-            "SELECT 1 FROM records WHERE destination_id = ? AND object = ? AND key = ? AND state = 'dirty'"
-            " AND presence <> 'present'",
+            "SELECT 1 FROM records WHERE destination_id = ? AND object = ? AND key = ? AND shared = 1"
+            " AND state = 'dirty' AND presence <> 'present'",
             (self._destination_id, object_name, key),
         ).fetchone()
         return row is not None

@@ -16,13 +16,15 @@ import msgspec
 
 
 class Delivery(msgspec.Struct, gc=False):
-    """A message on its way to one destination. Ids are the store's; see store/migrations/0003_records.sql."""
+    """A message on its way to one destination. Ids are the store's; see the table `deliveries`."""
 
     offset: int
     source_id: int
     type: str
     message_id: str
     identity_id: int
+    anonymous_id: int | None
+    """The identity that this message links to `identity_id`."""
     at_ms: int
     received_at_ms: int
     event_id: int | None = None
@@ -34,13 +36,15 @@ class Delivery(msgspec.Struct, gc=False):
     state: str = ""
     reason: str = ""
     open_records: int = 0
+    own_record: int | None = None
+    """The record that belongs to this message alone, once there is one."""
     parked_records: int = 0
     dead_records: int = 0
     without_account: bool = False
     """It waited in vain for an account and is to be delivered without one."""
 
 
-class Statement(NamedTuple):
+class Statement(msgspec.Struct, frozen=True, gc=False):
     """What an identify or group message says about a record, beside its traits."""
 
     account_id: int | None = None
@@ -51,7 +55,7 @@ class Statement(NamedTuple):
     """Whether the message's traits are about this record."""
 
 
-class Contribution(NamedTuple):
+class Contribution(msgspec.Struct, frozen=True, gc=False):
     """A record that a message touches. `key` is made of the store's ids; `tally_user`: count the message there."""
 
     object: str
@@ -60,7 +64,7 @@ class Contribution(NamedTuple):
     statement: Statement | None = None
 
 
-class Placement(NamedTuple):
+class Placement(msgspec.Struct, frozen=True, gc=False):
     """Where a message goes: its records, or (`state` filtered or parked, with the reason) nowhere for now."""
 
     contributions: tuple[Contribution, ...] = ()
@@ -82,6 +86,7 @@ class Record(NamedTuple):
     object: str
     key: str
     version: int
+    """The store's revision when it was planned: what came later is not in what it should hold, or may not be."""
     presence: Presence
     remote_id: str | None
     attempts: int
@@ -317,7 +322,8 @@ class RecordReader(Protocol):
 class ObjectSpec:
     """An object of the destination: its name in the store, and how many records go in one call.
 
-    `per_message`: each record belongs to one message and can be forgotten with it. `referenced`: others point at it.
+    `per_message`: each record belongs to one message and can be forgotten with it; a destination has one such object
+    at most. `referenced`: others point at it.
     """
 
     name: str

@@ -38,9 +38,10 @@ _TYPE_OF_KIND: Final = {
 GENERATED_ID_NAMESPACE: Final = uuid.UUID("6f0b7a2e-3a55-4f0e-9d7c-6a1d6b1f9a11")
 
 NOTHING: Final = msgspec.Raw(b"")
+OPENING: Final = ord("{")
 
 
-class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A valid message. Ids are text, blank ones absent; times are Unix milliseconds, `at_ms` corrected for skew."""
 
     offset: int
@@ -114,7 +115,7 @@ class _Frame(msgspec.Struct, gc=False):
 
     logged: LoggedEntry
     type: str | None
-    sent_at: object = None
+    sent_at_ms: int | None = None
     context_group_id: str | None = None
     integrations: Any = None
     corrected: bool = False
@@ -161,7 +162,7 @@ def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
         _Frame(
             logged,
             None,
-            sent_at=_value(envelope.sent_at),
+            sent_at_ms=parse_timestamp_ms(_value(envelope.sent_at)),
             context_group_id=id_text(context.get("groupId")) if isinstance(context, dict) else None,
             integrations=_value(envelope.integrations),
         ),
@@ -187,21 +188,24 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
     user_id, anonymous_id = id_text(wire.user_id), id_text(wire.anonymous_id)
     if user_id is None and (anonymous_id is None or kind == "alias"):
         raise _DiscardError("no_user_anon_id")
+    context_group_id = frame.context_group_id
+    if wire.context is not None and wire.context.group_id is not None:
+        context_group_id = id_text(wire.context.group_id) or context_group_id
     return Message(
-        offset=frame.logged.offset + index,
-        source_id=entry.source_id,
-        type=kind,
-        message_id=id_text(wire.message_id) or _generated_id(frame.logged, index),
-        user_id=user_id,
-        anonymous_id=anonymous_id,
-        at_ms=_at_ms(frame, wire),
-        received_at_ms=entry.received_at_ms,
-        event=_event_name(wire) if kind == "track" else None,
-        group_id=_required(wire.group_id, "group_id_required") if kind == "group" else None,
-        previous_id=_required(wire.previous_id, "previous_id_required") if kind == "alias" else None,
-        context_group_id=(id_text(wire.context.group_id) if wire.context else None) or frame.context_group_id,
-        integrations=_integrations(frame, wire),
-        body=_body(kind, wire),
+        frame.logged.offset + index,
+        entry.source_id,
+        kind,
+        id_text(wire.message_id) or _generated_id(frame.logged, index),
+        user_id,
+        anonymous_id,
+        _at_ms(frame, wire),
+        entry.received_at_ms,
+        _event_name(wire) if kind == "track" else None,
+        _required(wire.group_id, "group_id_required") if kind == "group" else None,
+        _required(wire.previous_id, "previous_id_required") if kind == "alias" else None,
+        context_group_id,
+        _integrations(frame, wire),
+        _body(kind, wire),
     )
 
 
@@ -209,7 +213,7 @@ def id_text(value: object) -> str | None:
     """An id as text: numbers become decimal text; blank text, null and everything else is absent."""
     if isinstance(value, str):
         return value if value and not value.isspace() else None
-    if isinstance(value, bool) or value is None:
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int):
         return str(value)
@@ -234,17 +238,18 @@ def _event_name(wire: _Wire) -> str:
 def _body(kind: str, wire: _Wire) -> bytes:
     if kind == "alias":
         return b"{}"
-    raw = bytes(wire.traits if kind in ("identify", "group") else wire.properties)
+    raw = bytes(wire.traits if kind == "identify" or kind == "group" else wire.properties)
     if not raw or raw == b"null":
         return b"{}"
-    if raw[:1] != b"{":
+    if raw[0] != OPENING:
         raise _DiscardError("traits_not_object" if kind in ("identify", "group") else "properties_not_object")
     return raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
 
 
 def _integrations(frame: _Frame, wire: _Wire) -> Any:
     """The item's `integrations` over the envelope's: Segment merges them, and the nearer word wins."""
-    own = _value(wire.integrations)
+    sent = wire.integrations
+    own = None if sent is NOTHING else _value(sent)
     if isinstance(frame.integrations, dict) and isinstance(own, dict):
         return {**frame.integrations, **own}
     return own if own is not None else frame.integrations
@@ -257,8 +262,8 @@ def _at_ms(frame: _Frame, wire: _Wire) -> int:
         original_ms = parse_timestamp_ms(wire.original_timestamp)
     if frame.corrected:
         return received_at_ms if original_ms is None else original_ms
-    sent_at = wire.sent_at if wire.sent_at is not None else frame.sent_at
-    return correct_ms(original_ms, parse_timestamp_ms(sent_at), received_at_ms)
+    sent_at_ms = frame.sent_at_ms if wire.sent_at is None else parse_timestamp_ms(wire.sent_at)
+    return correct_ms(original_ms, sent_at_ms, received_at_ms)
 
 
 def _generated_id(logged: LoggedEntry, index: int) -> str:

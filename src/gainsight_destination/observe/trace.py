@@ -25,14 +25,17 @@ def trace(
     connection: sqlite3.Connection, log: EventLog, destinations: Sequence[Connected], message_id: str
 ) -> dict[str, Any] | None:
     """The story of a message, JSON-able; None when the id is not remembered. One read transaction."""
-    offset = find(connection, message_id)
-    if offset is None:
+
+    def message_at(offset: int) -> Message | None:
+        logged = log.entry_of(offset)
+        return None if logged is None else messages_of(logged).get(offset)
+
+    found = find(connection, message_id, message_at)
+    if found is None:
         return None
-    (route,) = connection.execute(
-        "SELECT decisions FROM messages JOIN routes ON routes.id = route WHERE offset = ?", (offset,)
-    ).fetchone()
-    logged = log.entry_of(offset)
-    message = None if logged is None else messages_of(logged).get(offset)
+    _, offset, _, route_id = found
+    (route,) = connection.execute("SELECT decisions FROM routes WHERE id = ?", (route_id,)).fetchone()
+    message = message_at(offset)
     names = dict(connection.execute("SELECT id, name FROM destinations"))
     sources = dict(connection.execute("SELECT id, name FROM sources"))
     by_id = {connected.id: connected for connected in destinations}
@@ -175,11 +178,19 @@ class _Story:
         if self._connected is None:
             return []
         found = []
+        own = {spec.name for spec in self._connected.destination.objects if spec.per_message}
         for contribution in self._connected.destination.place(delivery).contributions:
+            where, values = (
+                ("id = ?", (delivery.own_record,))
+                if contribution.object in own
+                else (
+                    "destination_id = ? AND object = ? AND key = ? AND shared = 1",
+                    (destination_id, contribution.object, contribution.key),
+                )
+            )
             row = self._connection.execute(
-                "SELECT state, reason, attempts, due_at_ms, dirty_since_ms, remote_id FROM records"
-                " WHERE destination_id = ? AND object = ? AND key = ?",
-                (destination_id, contribution.object, contribution.key),
+                f"SELECT state, reason, attempts, due_at_ms, dirty_since_ms, remote_id FROM records WHERE {where}",
+                values,
             ).fetchone()
             if row is not None:
                 found.append({"object": contribution.object, **self._record(*row)})

@@ -1,68 +1,71 @@
 """Turns placements of messages into dirty records, in bulk, inside one transaction.
 
-The resolver says for each message which records it touches; `RecordChanges` gathers that for one destination and
-`flush` writes it: records created or made dirty, touches (who waits for which record), statements, tallies, the
-deliveries themselves and their move in the books.
+The resolver says for each message which records it touches; `RecordChanges` gathers that by record for one destination,
+and `flush` writes it: records created or made dirty, touches (who waits for which record), statements, tallies, the
+deliveries themselves and their move in the books. What a transaction writes to one tree, it writes in the tree's order.
 """
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
+from typing import Final
 
 from gainsight_destination.destinations.contract import Contribution, Delivery, Placement
 from gainsight_destination.records import dead_letters, deliveries
 from gainsight_destination.records.books import FILTERED, Books
 
-RecordKey = tuple[int, str, str]
+NEW: Final = "new"
+
+Bounds = Callable[[str, str, int, int, int], tuple[int, int] | None]
+"""(object, key, user id, from ms, until ms) -> first and last time of the messages counted there under a user."""
 
 
-class RecordIds:
-    """Remembers which record has which id; belongs to the one writer."""
+class _Tally:
+    """Messages counted under one user: how many, from when to when."""
 
-    CACHED: Final = 500_000
+    __slots__ = ("first_at_ms", "last_at_ms", "messages")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._ids: dict[RecordKey, int] = {}
-        self._next_id = 0
+    def __init__(self, at_ms: int) -> None:
+        self.messages = 1
+        self.first_at_ms = self.last_at_ms = at_ms
 
-    def begin(self) -> None:
-        """Called at the start of each transaction."""
-        (highest,) = self._connection.execute("SELECT max(id) FROM records").fetchone()
-        self._next_id = (highest or 0) + 1
-        if len(self._ids) > self.CACHED:
-            self._ids.clear()
-
-    def forget(self) -> None:
-        """Drop everything remembered: a transaction was rolled back."""
-        self._ids.clear()
-
-    def find(self, key: RecordKey) -> int | None:
-        record_id = self._ids.get(key)
-        if record_id is None:
-            row = self._connection.execute(
-                "SELECT id FROM records WHERE destination_id = ? AND object = ? AND key = ?", key
-            ).fetchone()
-            if row is None:
-                return None
-            record_id = self._ids[key] = int(row[0])
-        return record_id
-
-    def create(self, key: RecordKey) -> int:
-        record_id = self._ids[key] = self._next_id
-        self._next_id += 1
-        return record_id
+    def add(self, at_ms: int) -> None:
+        self.messages += 1
+        if at_ms < self.first_at_ms:
+            self.first_at_ms = at_ms
+        elif at_ms > self.last_at_ms:
+            self.last_at_ms = at_ms
 
 
-class _Tally(NamedTuple):
-    messages: int
-    first_at_ms: int
-    last_at_ms: int
+class _Touched:
+    """A record and what one transaction does to it. Its id and state are known once `flush` has looked it up."""
+
+    __slots__ = ("id", "key", "object", "reason", "shared", "state", "tallies")
+
+    def __init__(self, object_name: str, key: str, shared: bool, record_id: int = 0) -> None:
+        self.object = object_name
+        self.key = key
+        self.shared = shared
+        self.id = record_id
+        self.state = NEW
+        self.reason = ""
+        self.tallies: dict[int, _Tally] | None = None
 
 
-Bounds = Callable[[int, int, int, int], tuple[int, int] | None]
-"""(record id, user id, from ms, until ms) -> first and last time of the messages counted there."""
+_key_of = attrgetter("object", "key")
+_id_of = attrgetter("id")
+
+
+class _Changed:
+    """An earlier message that was resolved again: what it touches now or touched before, and where it stood."""
+
+    __slots__ = ("before", "delivery", "records")
+
+    def __init__(self, delivery: Delivery, records: list[_Touched], before: tuple[str, str]) -> None:
+        self.delivery = delivery
+        self.records = records
+        self.before = before
 
 
 class RecordChanges:
@@ -71,92 +74,101 @@ class RecordChanges:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        ids: RecordIds,
         books: Books,
         *,
         destination_id: int,
+        own_objects: Collection[str],
         revision: int,
         now_ms: int,
         bounds: Bounds,
     ) -> None:
         self._connection = connection
-        self._ids = ids
         self._books = books
         self._destination_id = destination_id
+        self._own_objects = own_objects
         self._revision = revision
         self._now_ms = now_ms
         self._bounds = bounds
-        self._created: set[int] = set()
-        self._new_records: list[tuple[int, int, str, str, int, int, int]] = []
-        self._touched: set[int] = set()
-        self._touches: list[tuple[int, int, int]] = []
-        self._counted: dict[tuple[int, int], _Tally] = {}
-        self._uncounted: dict[tuple[int, int], int] = {}
-        self._statements: list[tuple[int, int, str, int, int | None, int | None, bool]] = []
-        self._withdrawn: list[tuple[int, int, str, int]] = []
-        self._new: list[tuple[Delivery, list[int]]] = []
-        self._changed: list[tuple[Delivery, list[int]]] = []
+        self._shared: dict[tuple[str, str], _Touched] = {}
+        self._own: list[tuple[_Touched, Delivery]] = []
+        self._uncounted: dict[tuple[str, str, int], int] = {}
+        self._statements: list[tuple[_Touched, Delivery, Contribution]] = []
+        self._withdrawn: list[tuple[_Touched, Delivery]] = []
+        self._new: list[tuple[Delivery, Sequence[_Touched]]] = []
+        self._changed: list[_Changed] = []
         self._dropped: list[tuple[Delivery, list[int]]] = []
 
     def add(self, delivery: Delivery, placement: Placement) -> None:
         """A message seen for the first time."""
-        delivery.state, delivery.reason = placement.state, placement.reason
-        self._new.append((delivery, [self._contribute(delivery, c) for c in placement.contributions]))
+        delivery.state = placement.state
+        delivery.reason = placement.reason
+        contributions = placement.contributions
+        if len(contributions) == 1:
+            self._new.append((delivery, (self._contribute(delivery, contributions[0]),)))
+        else:
+            self._new.append((delivery, [self._contribute(delivery, c) for c in contributions]))
 
     def replace(self, delivery: Delivery, before: Placement, after: Placement) -> None:
         """An earlier message whose resolution changed: `delivery` is as resolved now."""
         old, new = _by_record(before.contributions), _by_record(after.contributions)
-        touched: set[int] = set()
+        touched: dict[int, _Touched] = {}
         for key in old.keys() | new.keys():
             if old.get(key) == new.get(key):
-                touched.add(self._record_id(new[key]))
-                continue
-            if key in old:
-                touched.add(self._withdraw(delivery, old[key]))
-            if key in new:
-                touched.add(self._contribute(delivery, new[key]))
+                records = [self._touch(delivery, new[key])]
+            else:
+                records = [self._withdraw(delivery, old[key])] if key in old else []
+                records += [self._contribute(delivery, new[key])] if key in new else []
+            touched |= {id(record): record for record in records}
+        self._changed.append(_Changed(delivery, list(touched.values()), (delivery.state, delivery.reason)))
         delivery.state, delivery.reason = after.state, after.reason
-        self._changed.append((delivery, sorted(touched)))
 
     def drop(self, delivery: Delivery, placement: Placement) -> None:
         """A parked message has waited long enough: it is filtered for the reason it waited."""
-        records = [self._ids.find((self._destination_id, c.object, c.key)) for c in placement.contributions]
-        self._dropped.append((delivery, [record_id for record_id in records if record_id is not None]))
+        found = [self._find(c.object, c.key) for c in placement.contributions if c.object not in self._own_objects]
+        waits_for = [record_id for record_id in (*found, delivery.own_record) if record_id is not None]
+        self._dropped.append((delivery, waits_for))
 
-    def _record_id(self, contribution: Contribution) -> int:
-        key = (self._destination_id, contribution.object, contribution.key)
-        record_id = self._ids.find(key)
-        if record_id is None:
-            record_id = self._ids.create(key)
-            self._created.add(record_id)
-            self._new_records.append((record_id, *key, self._revision, self._now_ms, self._now_ms))
-        self._touched.add(record_id)
-        return record_id
+    def _find(self, object_name: str, key: str) -> int | None:
+        row = self._connection.execute(
+            "SELECT id FROM records WHERE destination_id = ? AND object = ? AND key = ? AND shared = 1",
+            (self._destination_id, object_name, key),
+        ).fetchone()
+        return None if row is None else int(row[0])
 
-    def _contribute(self, delivery: Delivery, contribution: Contribution) -> int:
-        record_id = self._record_id(contribution)
-        if contribution.tally_user is not None:
-            place, at_ms = (record_id, contribution.tally_user), delivery.at_ms
-            tally = self._counted.get(place)
-            self._counted[place] = (
-                _Tally(1, at_ms, at_ms)
-                if tally is None
-                else _Tally(tally.messages + 1, min(tally.first_at_ms, at_ms), max(tally.last_at_ms, at_ms))
-            )
+    def _touch(self, delivery: Delivery, contribution: Contribution) -> _Touched:
+        name, key = contribution.object, contribution.key
+        if name in self._own_objects:
+            record = _Touched(name, key, False, delivery.own_record or 0)
+            self._own.append((record, delivery))
+            return record
+        shared = self._shared.get((name, key))
+        if shared is None:
+            shared = self._shared[name, key] = _Touched(name, key, True)
+        return shared
+
+    def _contribute(self, delivery: Delivery, contribution: Contribution) -> _Touched:
+        record = self._touch(delivery, contribution)
+        user_id = contribution.tally_user
+        if user_id is not None:
+            tallies = record.tallies
+            if tallies is None:
+                record.tallies = {user_id: _Tally(delivery.at_ms)}
+            elif user_id in tallies:
+                tallies[user_id].add(delivery.at_ms)
+            else:
+                tallies[user_id] = _Tally(delivery.at_ms)
         if contribution.statement is not None:
-            self._statements.append(
-                (record_id, delivery.at_ms, delivery.message_id, delivery.offset, *contribution.statement)
-            )
-        return record_id
+            self._statements.append((record, delivery, contribution))
+        return record
 
-    def _withdraw(self, delivery: Delivery, contribution: Contribution) -> int:
-        record_id = self._record_id(contribution)
+    def _withdraw(self, delivery: Delivery, contribution: Contribution) -> _Touched:
+        record = self._touch(delivery, contribution)
         if contribution.tally_user is not None:
-            place = (record_id, contribution.tally_user)
+            place = (record.object, record.key, contribution.tally_user)
             self._uncounted[place] = self._uncounted.get(place, 0) + 1
         if contribution.statement is not None:
-            self._withdrawn.append((record_id, delivery.at_ms, delivery.message_id, delivery.offset))
-        return record_id
+            self._withdrawn.append((record, delivery))
+        return record
 
     # -- writing
 
@@ -166,101 +178,179 @@ class RecordChanges:
             self._write_drop(delivery, records)
         if not self._new and not self._changed:
             return
-        self._write_records()
-        parked = self._settle_existing()
+        self._look_up()
+        self._create()
+        revived = self._make_dirty()
         self._write_statements()
-        self._write_deliveries(parked)
+        touches = self._write_new()
+        for changed in self._changed:
+            touches += self._rewrite(changed, reread=revived)
+        touches.sort()
         self._connection.executemany(
             "INSERT INTO touches (record_id, offset, version) VALUES (?,?,?)"
             " ON CONFLICT DO UPDATE SET version = excluded.version",
-            sorted(self._touches),
+            touches,
         )
         self._write_tallies()
 
-    def _write_records(self) -> None:
+    def _look_up(self) -> None:
+        """Ids and states of the records that exist."""
+        keys: dict[str, list[str]] = {}
+        for name, key in self._shared:
+            keys.setdefault(name, []).append(key)
+        for name, wanted in keys.items():
+            wanted.sort()
+            for key, record_id, state, reason in self._connection.execute(
+                "SELECT key, id, state, reason FROM records WHERE destination_id = ? AND object = ? AND shared = 1"
+                " AND key IN (SELECT value FROM json_each(?))",
+                (self._destination_id, name, json.dumps(wanted)),
+            ):
+                record = self._shared[name, key]
+                record.id, record.state, record.reason = record_id, state, reason
+        existing = [record for record, _ in self._own if record.id]
+        if existing:
+            by_id: dict[int, list[_Touched]] = {}
+            for record in existing:
+                by_id.setdefault(record.id, []).append(record)
+            for record_id, state, reason in self._connection.execute(
+                "SELECT id, state, reason FROM records WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(sorted(by_id)),),
+            ):
+                for record in by_id[record_id]:
+                    record.state, record.reason = state, reason
+
+    def _create(self) -> None:
+        """Give the others an id and write them: shared ones by key, then each message's own."""
+        created = sorted((record for record in self._shared.values() if not record.id), key=_key_of)
+        (highest,) = self._connection.execute("SELECT max(id) FROM records").fetchone()
+        next_id = (highest or 0) + 1
+        for record in created:
+            record.id = next_id
+            next_id += 1
+        for record, delivery in self._own:
+            if not record.id:
+                if delivery.own_record is None:
+                    delivery.own_record = next_id
+                    next_id += 1
+                    created.append(record)
+                record.id = delivery.own_record
         self._connection.executemany(
-            "INSERT INTO records (id, destination_id, object, key, version, dirty_since_ms, due_at_ms, state, presence)"
-            " VALUES (?,?,?,?,?,?,?, 'dirty', 'absent')",
-            self._new_records,
+            "INSERT INTO records (id, destination_id, object, key, shared, state, presence, version, dirty_since_ms,"
+            " due_at_ms) VALUES (?,?,?,?,?, 'dirty', 'absent', ?,?,?)",
+            [
+                (
+                    record.id,
+                    self._destination_id,
+                    record.object,
+                    record.key,
+                    record.shared,
+                    self._revision,
+                    self._now_ms,
+                    self._now_ms,
+                )
+                for record in created
+            ],
         )
 
-    def _settle_existing(self) -> dict[int, str]:
-        """Make the touched records dirty; those that stay parked come back, with the reason."""
-        existing = sorted(self._touched - self._created)
-        unusual = self._connection.execute(
-            "SELECT id, state, reason FROM records"
-            " WHERE id IN (SELECT value FROM json_each(?)) AND state IN ('dead', 'parked')",
-            (json.dumps(existing),),
-        ).fetchall()
-        for record_id, state, _ in unusual:
-            if state == "dead":
-                dead_letters.try_changed(self._connection, self._books, record_id, self._now_ms)
+    def _make_dirty(self) -> bool:
+        """Make clean and dead records dirty; those that are dirty or parked already stay as they are.
+
+        Whether a dead one was revived, which moves the messages that wait for it.
+        """
+        touched = [*self._shared.values(), *(record for record, _ in self._own)]
         self._connection.executemany(
-            "UPDATE records SET version = ?,"
-            " dirty_since_ms = CASE state WHEN 'clean' THEN ? ELSE dirty_since_ms END,"
-            " due_at_ms = CASE state WHEN 'clean' THEN ? ELSE due_at_ms END,"
-            " state = CASE state WHEN 'clean' THEN 'dirty' ELSE state END WHERE id = ?",
-            [(self._revision, self._now_ms, self._now_ms, record_id) for record_id in existing],
+            "UPDATE records SET state = 'dirty', version = ?, dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
+            [
+                (self._revision, self._now_ms, self._now_ms, record.id)
+                for record in sorted((r for r in touched if r.state == "clean"), key=_id_of)
+            ],
         )
-        return {record_id: reason for record_id, state, reason in unusual if state == "parked"}
+        self._connection.executemany(  # what moves away from a record leaves no touch that would tell
+            "UPDATE records SET version = ? WHERE id = ?",
+            sorted({(self._revision, record.id) for changed in self._changed for record in changed.records}),
+        )
+        dead = {record.id for record in touched if record.state == "dead"}
+        for record_id in sorted(dead):
+            dead_letters.try_changed(self._connection, self._books, record_id, self._now_ms)
+        return bool(dead)
 
     def _write_statements(self) -> None:
         self._connection.executemany(
             "DELETE FROM statements WHERE record_id = ? AND at_ms = ? AND message_id = ? AND offset = ?",
-            self._withdrawn,
+            [(record.id, d.at_ms, d.message_id, d.offset) for record, d in self._withdrawn],
         )
+        rows = []
+        for record, d, contribution in self._statements:
+            said = contribution.statement
+            assert said is not None
+            rows.append(
+                (record.id, d.at_ms, d.message_id, d.offset, said.account_id, said.says_member, said.has_traits)
+            )
+        rows.sort()
         self._connection.executemany(
             "INSERT OR REPLACE INTO statements"
             " (record_id, at_ms, message_id, offset, account_id, says_member, has_traits) VALUES (?,?,?,?,?,?,?)",
-            self._statements,
+            rows,
         )
 
-    def _write_deliveries(self, parked: dict[int, str]) -> None:
+    def _write_new(self) -> list[tuple[int, int, int]]:
+        touches: list[tuple[int, int, int]] = []
+        counted: dict[tuple[int, str, str], int] = {}
         for delivery, records in self._new:
-            delivery.open_records = len(records)
-            delivery.parked_records = sum(record_id in parked for record_id in records)
             if records:
-                delivery.state, delivery.reason = deliveries.state_of_records(delivery, _reason(records, parked))
-            self._touches.extend((record_id, delivery.offset, self._revision) for record_id in records)
-            self._books.enter(self._destination_id, delivery.source_id, delivery.state, delivery.reason)
-        deliveries.insert(self._connection, self._destination_id, (delivery for delivery, _ in self._new))
-        for delivery, records in self._changed:
-            self._rewrite(delivery, records, parked)
+                delivery.open_records = len(records)
+                for record in records:
+                    touches.append((record.id, delivery.offset, self._revision))
+                    if record.state == "parked":
+                        delivery.parked_records += 1
+                delivery.state, delivery.reason = (
+                    deliveries.state_of_records(delivery, _parked_because(records))
+                    if delivery.parked_records
+                    else _PENDING
+                )
+            stands = (delivery.source_id, delivery.state, delivery.reason)
+            counted[stands] = counted.get(stands, 0) + 1
+        for (source_id, state, reason), messages in counted.items():
+            self._books.enter(self._destination_id, source_id, state, reason, messages)
+        deliveries.insert(self._connection, self._destination_id, [delivery for delivery, _ in self._new])
+        return touches
 
-    def _rewrite(self, delivery: Delivery, records: list[int], parked: dict[int, str]) -> None:
-        now = deliveries.get(self._connection, self._destination_id, delivery.offset)
-        assert now is not None
+    def _rewrite(self, changed: _Changed, *, reread: bool) -> list[tuple[int, int, int]]:
+        """Write an earlier message as it stands now; the records it waits for."""
+        delivery, before = changed.delivery, changed.before
+        if reread:
+            now = deliveries.get(self._connection, self._destination_id, delivery.offset)
+            assert now is not None
+            before = (now.state, now.reason)
+            delivery.open_records, delivery.parked_records = now.open_records, now.parked_records
+            delivery.dead_records = now.dead_records
+        record_ids = sorted({record.id for record in changed.records})
+        touches: list[tuple[int, int, int]] = []
         if delivery.state:  # filtered or parked: it waits for no record any more
             self._connection.executemany(
                 "DELETE FROM touches WHERE record_id = ? AND offset = ?",
-                [(record_id, delivery.offset) for record_id in records],
+                [(record_id, delivery.offset) for record_id in record_ids],
             )
             delivery.open_records = delivery.parked_records = delivery.dead_records = 0
         else:
-            self._wait_for(delivery, now, records, parked)
-        self._books.move(
-            self._destination_id,
-            delivery.source_id,
-            (now.state, now.reason),
-            (delivery.state, delivery.reason),
-        )
+            self._wait_for(delivery, before, changed.records)
+            touches = [(record_id, delivery.offset, self._revision) for record_id in record_ids]
+        self._books.move(self._destination_id, delivery.source_id, before, (delivery.state, delivery.reason))
         deliveries.update(self._connection, self._destination_id, delivery)
+        return touches
 
-    def _wait_for(self, delivery: Delivery, now: Delivery, records: list[int], parked: dict[int, str]) -> None:
-        waiting = {
-            record_id
+    def _wait_for(self, delivery: Delivery, before: tuple[str, str], records: Sequence[_Touched]) -> None:
+        fresh = {record.id: record for record in records}
+        if delivery.open_records:
             for (record_id,) in self._connection.execute(
                 "SELECT record_id FROM touches WHERE offset = ? AND record_id IN (SELECT value FROM json_each(?))",
-                (delivery.offset, json.dumps(records)),
-            )
-        }
-        fresh = [record_id for record_id in records if record_id not in waiting]
-        delivery.open_records = now.open_records + len(fresh)
-        delivery.parked_records = now.parked_records + sum(record_id in parked for record_id in fresh)
-        delivery.dead_records = now.dead_records
-        because = now.reason if now.state == "parked" and now.parked_records else _reason(fresh, parked)
+                (delivery.offset, json.dumps(list(fresh))),
+            ):
+                del fresh[record_id]
+        because = before[1] if before[0] == "parked" and delivery.parked_records else _parked_because(fresh.values())
+        delivery.open_records += len(fresh)
+        delivery.parked_records += sum(record.state == "parked" for record in fresh.values())
         delivery.state, delivery.reason = deliveries.state_of_records(delivery, because)
-        self._touches.extend((record_id, delivery.offset, self._revision) for record_id in records)
 
     def _write_drop(self, delivery: Delivery, records: list[int]) -> None:
         self._connection.executemany(
@@ -275,36 +365,46 @@ class RecordChanges:
         deliveries.update(self._connection, self._destination_id, delivery)
 
     def _write_tallies(self) -> None:
+        rows = [
+            (record.id, user_id, tally.messages, tally.first_at_ms, tally.last_at_ms)
+            for record in self._shared.values()
+            if record.tallies is not None
+            for user_id, tally in record.tallies.items()
+        ]
+        rows.sort()
         self._connection.executemany(
             "INSERT INTO tallies (record_id, user_id, count, first_at_ms, last_at_ms) VALUES (?,?,?,?,?)"
             " ON CONFLICT DO UPDATE SET"
             " first_at_ms = iif(count = 0, excluded.first_at_ms, min(first_at_ms, excluded.first_at_ms)),"
             " last_at_ms = iif(count = 0, excluded.last_at_ms, max(last_at_ms, excluded.last_at_ms)),"
             " count = count + excluded.count",
-            [(*place, *self._counted[place]) for place in sorted(self._counted)],
+            rows,
         )
-        for (record_id, user_id), count in self._uncounted.items():
-            self._take_out(record_id, user_id, count)
+        for (name, key, user_id), count in self._uncounted.items():
+            self._take_out(self._shared[name, key], user_id, count)
 
-    def _take_out(self, record_id: int, user_id: int, count: int) -> None:
+    def _take_out(self, record: _Touched, user_id: int, count: int) -> None:
         tally = self._connection.execute(
             "SELECT first_at_ms, last_at_ms, frozen_first_at_ms, frozen_last_at_ms FROM tallies"
             " WHERE record_id = ? AND user_id = ?",
-            (record_id, user_id),
+            (record.id, user_id),
         ).fetchone()
         if tally is None:  # counted under settings that held then: there is nothing to take out here
             return
         first_ms, last_ms, frozen_first_ms, frozen_last_ms = tally
-        remaining = self._bounds(record_id, user_id, first_ms, last_ms + 1)
+        remaining = self._bounds(record.object, record.key, user_id, first_ms, last_ms + 1)
         times = [t for t in (*(remaining or ()), frozen_first_ms, frozen_last_ms) if t is not None]
         self._connection.execute(
             "UPDATE tallies SET count = count - ?, first_at_ms = ?, last_at_ms = ? WHERE record_id = ? AND user_id = ?",
-            (count, min(times, default=0), max(times, default=0), record_id, user_id),
+            (count, min(times, default=0), max(times, default=0), record.id, user_id),
         )
 
 
-def _reason(records: list[int], parked: dict[int, str]) -> str:
-    return next((parked[record_id] for record_id in records if record_id in parked), "")
+_PENDING: Final = ("pending", "")
+
+
+def _parked_because(records: Iterable[_Touched]) -> str:
+    return next((record.reason for record in records if record.state == "parked"), "")
 
 
 def _by_record(contributions: Iterable[Contribution]) -> dict[tuple[str, str], Contribution]:

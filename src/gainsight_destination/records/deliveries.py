@@ -1,20 +1,36 @@
 """Messages on their way to a destination: rows of the `deliveries` table, and the states they can be in.
 
 A delivery is dead when a record it touched is dead, parked when one is parked, pending when one is still dirty, and
-delivered when all are clean.
+delivered when all are clean. Its *place* is one number made of destination and offset, so that new rows go to the right
+edge of one tree.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gainsight_destination.destinations.contract import Delivery
 from gainsight_destination.records.books import DEAD, DELIVERED, PARKED, PENDING, Books
 
-_COLUMNS: Final = Delivery.__struct_fields__
+OFFSETS: Final = 1 << 44
+"""Places of one destination: more offsets than a log will ever count."""
+
+_COLUMNS: Final = Delivery.__struct_fields__[1:]
 _LIST: Final = ", ".join(_COLUMNS)
-_INSERT: Final = f"INSERT INTO deliveries (destination_id, {_LIST}) VALUES (?{',?' * len(_COLUMNS)})"
-_SELECT: Final = f"SELECT {_LIST} FROM deliveries WHERE destination_id = ?"
+_SELECT: Final = f"SELECT place, {_LIST} FROM deliveries"
+_LATER: Final = ("parked_records", "dead_records", "without_account")
+_NEW: Final = tuple(column for column in _COLUMNS if column not in _LATER)
+_INSERT: Final = f"INSERT INTO deliveries (place, {', '.join(_NEW)}) VALUES (?{',?' * len(_NEW)})"
+
+
+def place_of(destination_id: int, offset: int) -> int:
+    """The key of a message on its way to a destination."""
+    return destination_id * OFFSETS + offset
+
+
+def places_of(destination_id: int) -> tuple[int, int]:
+    """The first and the last place of a destination."""
+    return destination_id * OFFSETS, (destination_id + 1) * OFFSETS - 1
 
 
 def state_of_records(delivery: Delivery, parked_because: str = "") -> tuple[str, str]:
@@ -28,17 +44,19 @@ def state_of_records(delivery: Delivery, parked_because: str = "") -> tuple[str,
     return DELIVERED, ""
 
 
-def insert(connection: sqlite3.Connection, destination_id: int, deliveries: Iterable[Delivery]) -> None:
+def insert(connection: sqlite3.Connection, destination_id: int, deliveries: Sequence[Delivery]) -> None:
+    """Write new deliveries, in log order."""
+    first = destination_id * OFFSETS
     connection.executemany(
         _INSERT,
         [
             (
-                destination_id,
-                d.offset,
+                first + d.offset,
                 d.source_id,
                 d.type,
                 d.message_id,
                 d.identity_id,
+                d.anonymous_id,
                 d.at_ms,
                 d.received_at_ms,
                 d.event_id,
@@ -50,18 +68,20 @@ def insert(connection: sqlite3.Connection, destination_id: int, deliveries: Iter
                 d.state,
                 d.reason,
                 d.open_records,
-                d.parked_records,
-                d.dead_records,
-                d.without_account,
+                d.own_record,
             )
             for d in deliveries
         ],
     )
+    connection.executemany(
+        "UPDATE deliveries SET parked_records = ? WHERE place = ?",
+        [(d.parked_records, first + d.offset) for d in deliveries if d.parked_records],
+    )
 
 
 def get(connection: sqlite3.Connection, destination_id: int, offset: int) -> Delivery | None:
-    row = connection.execute(f"{_SELECT} AND offset = ?", (destination_id, offset)).fetchone()
-    return None if row is None else Delivery(*row)
+    row = connection.execute(f"{_SELECT} WHERE place = ?", (place_of(destination_id, offset),)).fetchone()
+    return None if row is None else _delivery(row)
 
 
 def of_identity(
@@ -69,26 +89,29 @@ def of_identity(
 ) -> list[Delivery]:
     """Deliveries of an identity's messages dated in an interval and received at or after `since_ms`."""
     rows = connection.execute(
-        f"{_SELECT} AND identity_id = ? AND at_ms >= ? AND at_ms < ? AND received_at_ms >= ?",
-        (destination_id, identity_id, from_ms, until_ms, since_ms),
+        f"{_SELECT} WHERE identity_id = ? AND at_ms >= ? AND at_ms < ? AND received_at_ms >= ?"
+        " AND place BETWEEN ? AND ?",
+        (identity_id, from_ms, until_ms, since_ms, *places_of(destination_id)),
     )
-    return [Delivery(*row) for row in rows]
+    return [_delivery(row) for row in rows]
 
 
 def page(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
     """Deliveries after an offset, in log order."""
     rows = connection.execute(
-        f"{_SELECT} AND offset > ? ORDER BY offset LIMIT ?", (destination_id, after_offset, limit)
+        f"{_SELECT} WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
+        (place_of(destination_id, after_offset), places_of(destination_id)[1], limit),
     )
-    return [Delivery(*row) for row in rows]
+    return [_delivery(row) for row in rows]
 
 
 def parked(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
     """Parked deliveries after an offset, in log order."""
     rows = connection.execute(
-        f"{_SELECT} AND state = 'parked' AND offset > ? ORDER BY offset LIMIT ?", (destination_id, after_offset, limit)
+        f"{_SELECT} WHERE state = 'parked' AND place > ? AND place <= ? ORDER BY place LIMIT ?",
+        (place_of(destination_id, after_offset), places_of(destination_id)[1], limit),
     )
-    return [Delivery(*row) for row in rows]
+    return [_delivery(row) for row in rows]
 
 
 def parked_before(
@@ -96,17 +119,18 @@ def parked_before(
 ) -> list[Delivery]:
     """Parked deliveries received before a time, oldest first."""
     rows = connection.execute(
-        f"{_SELECT} AND state = 'parked' AND received_at_ms < ? ORDER BY received_at_ms, offset LIMIT ?",
-        (destination_id, received_before_ms, limit),
+        f"{_SELECT} WHERE state = 'parked' AND received_at_ms < ? AND place BETWEEN ? AND ?"
+        " ORDER BY received_at_ms, place LIMIT ?",
+        (received_before_ms, *places_of(destination_id), limit),
     )
-    return [Delivery(*row) for row in rows]
+    return [_delivery(row) for row in rows]
 
 
 def update(connection: sqlite3.Connection, destination_id: int, delivery: Delivery) -> None:
     """Write what resolution and records made of a delivery."""
     connection.execute(
         "UPDATE deliveries SET user_id = ?, account_id = ?, email_id = ?, state = ?, reason = ?, open_records = ?,"
-        " parked_records = ?, dead_records = ?, without_account = ? WHERE destination_id = ? AND offset = ?",
+        " own_record = ?, parked_records = ?, dead_records = ?, without_account = ? WHERE place = ?",
         (
             delivery.user_id,
             delivery.account_id,
@@ -114,12 +138,24 @@ def update(connection: sqlite3.Connection, destination_id: int, delivery: Delive
             delivery.state,
             delivery.reason,
             delivery.open_records,
+            delivery.own_record,
             delivery.parked_records,
             delivery.dead_records,
             delivery.without_account,
-            destination_id,
-            delivery.offset,
+            place_of(destination_id, delivery.offset),
         ),
+    )
+
+
+def delete(connection: sqlite3.Connection, destination_id: int, deliveries: Iterable[Delivery]) -> None:
+    """Forget deliveries; the links that only they hold are written down first."""
+    settled = list(deliveries)
+    connection.executemany(
+        "INSERT OR IGNORE INTO links (identity_id, at_ms, message_id, user_id) VALUES (?,?,?,?)",
+        sorted((d.anonymous_id, d.at_ms, d.message_id, d.identity_id) for d in settled if d.anonymous_id is not None),
+    )
+    connection.executemany(
+        "DELETE FROM deliveries WHERE place = ?", [(place_of(destination_id, d.offset),) for d in settled]
     )
 
 
@@ -134,24 +170,29 @@ def shift_waiting(
     dead: int = 0,
 ) -> None:
     """Change the counts of every delivery that waits for a record, and move it in the books accordingly."""
-    (parked_because,) = connection.execute("SELECT reason FROM records WHERE id = ?", (record_id,)).fetchone()
+    destination_id, parked_because = connection.execute(
+        "SELECT destination_id, reason FROM records WHERE id = ?", (record_id,)
+    ).fetchone()
     version_clause, version = ("", ()) if up_to_version is None else (" AND version <= ?", (up_to_version,))
     rows = connection.execute(
         "UPDATE deliveries SET open_records = open_records + ?, parked_records = parked_records + ?,"
         " dead_records = dead_records + ?"
-        " WHERE destination_id = (SELECT destination_id FROM records WHERE id = ?)"
-        f" AND offset IN (SELECT offset FROM touches WHERE record_id = ?{version_clause})"
-        f" RETURNING destination_id, {_LIST}",
-        (opened, parked, dead, record_id, record_id, *version),
+        f" WHERE place IN (SELECT ? + offset FROM touches WHERE record_id = ?{version_clause})"
+        f" RETURNING place, {_LIST}",
+        (opened, parked, dead, place_of(destination_id, 0), record_id, *version),
     ).fetchall()
     changed = []
-    for destination_id, *columns in rows:
-        delivery = Delivery(*columns)
+    for row in rows:
+        delivery = _delivery(row)
         after = state_of_records(delivery, parked_because)
         before = (delivery.state, delivery.reason)
         if after != before:
             books.move(destination_id, delivery.source_id, before, after)
-            changed.append((*after, destination_id, delivery.offset))
-    connection.executemany(
-        "UPDATE deliveries SET state = ?, reason = ? WHERE destination_id = ? AND offset = ?", changed
-    )
+            changed.append((*after, row[0]))
+    connection.executemany("UPDATE deliveries SET state = ?, reason = ? WHERE place = ?", changed)
+
+
+def _delivery(row: Sequence[object]) -> Delivery:
+    place = row[0]
+    assert isinstance(place, int)
+    return Delivery(place % OFFSETS, *row[1:])  # type: ignore[arg-type]  # columns in the order of the fields

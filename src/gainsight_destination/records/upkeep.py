@@ -12,21 +12,11 @@ from gainsight_destination.destinations.contract import Delivery, RecordDestinat
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.events.message import decode_body, messages_of
 from gainsight_destination.records import deliveries
+from gainsight_destination.records.deliveries import OFFSETS
 
 CHUNK: Final = 2_000
 STATEMENTS_KEPT: Final = 20
 OPEN_STATES: Final = ("parked", "pending", "dead")
-
-
-def forget_messages(connection: sqlite3.Connection, received_before_ms: int) -> int:
-    """Forget ids seen before a time, oldest first, at most a chunk; how many. Part of the caller's transaction."""
-    old = connection.execute("SELECT offset, received_at_ms FROM messages ORDER BY offset LIMIT ?", (CHUNK,)).fetchall()
-    last = max((offset for offset, received_at_ms in old if received_at_ms < received_before_ms), default=None)
-    if last is None:
-        return 0
-    return connection.execute(
-        "DELETE FROM messages WHERE offset <= ? AND received_at_ms < ?", (last, received_before_ms)
-    ).rowcount
 
 
 def settle(
@@ -48,55 +38,36 @@ def settle(
         for delivery in chunk
         if delivery.received_at_ms < oldest_movable_ms
         and delivery.state not in OPEN_STATES
-        and _is_at_rest(connection, destination_id, destination, delivery)
+        and _is_at_rest(connection, delivery)
     ]
     for delivery in settled:
         _freeze(connection, destination_id, destination, delivery)
-    connection.executemany(
-        "DELETE FROM deliveries WHERE destination_id = ? AND offset = ?",
-        [(destination_id, delivery.offset) for delivery in settled],
-    )
+    deliveries.delete(connection, destination_id, settled)
     if len(chunk) < CHUNK or chunk[-1].received_at_ms >= oldest_movable_ms:
         return None
     return chunk[-1].offset
 
 
-def _is_at_rest(
-    connection: sqlite3.Connection, destination_id: int, destination: RecordDestination, delivery: Delivery
-) -> bool:
-    """Whether no record that needs this message is due, as a row is whose lookup can be filled at last."""
-    of_one_message = {spec.name for spec in destination.objects if spec.per_message}
-    keys = [c.key for c in destination.place(delivery).contributions if c.object in of_one_message]
-    return not any(
-        connection.execute(
-            "SELECT 1 FROM records WHERE destination_id = ? AND object = ? AND key = ? AND state <> 'clean'",
-            (destination_id, name, key),
-        ).fetchone()
-        for name in of_one_message
-        for key in keys
-    )
+def _is_at_rest(connection: sqlite3.Connection, delivery: Delivery) -> bool:
+    """Whether its own record is not due, as a row is whose lookup can be filled at last."""
+    row = connection.execute("SELECT state FROM records WHERE id = ?", (delivery.own_record,)).fetchone()
+    return row is None or row[0] == "clean"
 
 
 def _freeze(
     connection: sqlite3.Connection, destination_id: int, destination: RecordDestination, delivery: Delivery
 ) -> None:
-    of_one_message = {spec.name for spec in destination.objects if spec.per_message}
+    """What a message added to tallies stays in them; its own record goes with it."""
+    connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
+    connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
     for contribution in destination.place(delivery).contributions:
-        key = (destination_id, contribution.object, contribution.key)
-        if contribution.object in of_one_message:
-            connection.execute(
-                "DELETE FROM references_missing WHERE record_id ="
-                " (SELECT id FROM records WHERE destination_id = ? AND object = ? AND key = ?)",
-                key,
-            )
-            connection.execute("DELETE FROM records WHERE destination_id = ? AND object = ? AND key = ?", key)
-        elif contribution.tally_user is not None:
+        if contribution.tally_user is not None:
             connection.execute(
                 "UPDATE tallies SET frozen_first_at_ms = min(coalesce(frozen_first_at_ms, ?1), ?1),"
                 " frozen_last_at_ms = max(coalesce(frozen_last_at_ms, ?1), ?1)"
-                " WHERE user_id = ?2 AND record_id ="
-                " (SELECT id FROM records WHERE destination_id = ?3 AND object = ?4 AND key = ?5)",
-                (delivery.at_ms, contribution.tally_user, *key),
+                " WHERE user_id = ?2 AND record_id = (SELECT id FROM records"
+                " WHERE destination_id = ?3 AND object = ?4 AND key = ?5 AND shared = 1)",
+                (delivery.at_ms, contribution.tally_user, destination_id, contribution.object, contribution.key),
             )
 
 
@@ -113,10 +84,11 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
 
     Every trait, membership and title keeps its newest statement, so the record holds what it held.
     """
+    (destination_id,) = connection.execute("SELECT destination_id FROM records WHERE id = ?", (record_id,)).fetchone()
     (movable_from,) = connection.execute(
-        "SELECT coalesce((SELECT min(offset) FROM deliveries WHERE destination_id ="
-        " (SELECT destination_id FROM records WHERE id = ?)), (SELECT next_offset FROM reader))",
-        (record_id,),
+        f"SELECT coalesce((SELECT min(place) % {OFFSETS} FROM deliveries WHERE place BETWEEN ? AND ?),"
+        " (SELECT next_offset FROM reader))",
+        deliveries.places_of(destination_id),
     ).fetchone()
     rows = connection.execute(
         "SELECT s.at_ms, s.message_id, s.offset, s.account_id, s.says_member, iif(s.has_traits, b.body, '{}')"
@@ -137,7 +109,7 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
     )
     connection.executemany(
         "DELETE FROM bodies WHERE offset = ?1 AND NOT EXISTS"
-        " (SELECT 1 FROM destinations JOIN deliveries ON destination_id = destinations.id AND offset = ?1)"
+        f" (SELECT 1 FROM destinations JOIN deliveries ON place = destinations.id * {OFFSETS} + ?1)"
         " AND NOT EXISTS (SELECT 1 FROM statements WHERE offset = ?1)",
         [(offset,) for _, _, _, offset in superseded],
     )
@@ -147,9 +119,10 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
 def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
     """Copy messages still on their way out of the part of the log before an offset; how many were copied."""
     offsets = connection.execute(
-        "SELECT DISTINCT offset FROM deliveries WHERE offset < ? AND type = 'track'"
-        f" AND state IN ({','.join('?' * len(OPEN_STATES))})"
-        " AND offset NOT IN (SELECT offset FROM kept_messages) ORDER BY offset",
+        f"SELECT DISTINCT place % {OFFSETS} AS offset FROM destinations JOIN deliveries"
+        f" ON place BETWEEN destinations.id * {OFFSETS} AND destinations.id * {OFFSETS} + ? - 1"
+        f" WHERE deliveries.type = 'track' AND state IN ({','.join('?' * len(OPEN_STATES))})"
+        f" AND place % {OFFSETS} NOT IN (SELECT offset FROM kept_messages) ORDER BY 1",
         (until_offset, *OPEN_STATES),
     ).fetchall()
     bodies: list[tuple[int, bytes]] = []
@@ -170,7 +143,7 @@ def drop_kept_messages(connection: sqlite3.Connection) -> None:
     """Kept copies of messages that have arrived are not needed any more."""
     connection.execute(
         "DELETE FROM kept_messages WHERE NOT EXISTS (SELECT 1 FROM destinations JOIN deliveries"
-        " ON destination_id = destinations.id AND deliveries.offset = kept_messages.offset"
+        f" ON place = destinations.id * {OFFSETS} + kept_messages.offset"
         f" WHERE state IN ({','.join('?' * len(OPEN_STATES))}))",
         OPEN_STATES,
     )

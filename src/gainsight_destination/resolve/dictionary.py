@@ -1,6 +1,8 @@
 """Texts that repeat are stored once and meant by a number."""
 
+import json
 import sqlite3
+from collections.abc import Mapping, Set
 from typing import Final
 
 _CACHED: Final = 250_000
@@ -33,28 +35,35 @@ class Dictionary:
 
 
 class IdentityDictionary:
-    """Numbers for userIds and anonymousIds."""
+    """Numbers for userIds or for anonymousIds; belongs to the one writer."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, kind: int) -> None:
         self._connection = connection
-        self._ids: dict[tuple[int, str], int] = {}
+        self._kind = kind
+        self._ids: dict[str, int] = {}
 
-    def id_of(self, kind: int, value: str) -> tuple[int, bool]:
-        """(number, whether it was given just now)."""
-        key = (kind, value)
-        found = self._ids.get(key)
-        if found is not None:
-            return found, False
-        row = self._connection.execute("SELECT id FROM identities WHERE kind = ? AND value = ?", key).fetchone()
+    def ids_of(self, values: Set[str]) -> tuple[Mapping[str, int], list[int]]:
+        """(the numbers of at least these texts, the numbers given just now)."""
         if len(self._ids) >= _CACHED:
             self._ids.clear()
-        if row is not None:
-            self._ids[key] = row[0]
-            return row[0], False
-        created = self._connection.execute("INSERT INTO identities (kind, value) VALUES (?, ?)", key).lastrowid
-        assert created is not None
-        self._ids[key] = created
-        return created, True
+        unknown = sorted(values - self._ids.keys())
+        if not unknown:
+            return self._ids, []
+        self._ids.update(
+            self._connection.execute(
+                "SELECT value, id FROM identities WHERE kind = ? AND value IN (SELECT value FROM json_each(?))",
+                (self._kind, json.dumps(unknown)),
+            )
+        )
+        new = [value for value in unknown if value not in self._ids]
+        (highest,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM identities").fetchone()
+        created = dict(zip(new, range(highest + 1, highest + 1 + len(new)), strict=True))
+        self._connection.executemany(
+            "INSERT INTO identities (id, kind, value) VALUES (?, ?, ?)",
+            [(number, self._kind, value) for value, number in created.items()],
+        )
+        self._ids |= created
+        return self._ids, list(created.values())
 
     def forget(self) -> None:
         """Drop everything remembered: a transaction was rolled back."""

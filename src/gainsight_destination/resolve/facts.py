@@ -42,8 +42,8 @@ _date = itemgetter(0)
 
 def in_force(facts: list[Fact], at_ms: int) -> Fact | None:
     """The fact in force at `at_ms`; `facts` are sorted."""
-    if not facts:
-        return None
+    if len(facts) < 2:
+        return facts[0] if facts else None
     return facts[bisect_right(facts, max(at_ms, facts[0].at_ms), key=_date) - 1]
 
 

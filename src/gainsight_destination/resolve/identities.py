@@ -7,8 +7,7 @@ store. It is exact for any order in which facts arrive: what a new fact changes 
 """
 
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from gainsight_destination.events.message import GROUP_ID
@@ -21,6 +20,9 @@ Names = tuple[str, ...]
 """The trait names under which a destination reads the account id, best first."""
 
 
+_LISTED: Final = "IN (SELECT value FROM json_each(?))"
+
+
 class Scope(NamedTuple):
     """Messages whose resolution may have changed: those of an identity in an interval."""
 
@@ -28,15 +30,26 @@ class Scope(NamedTuple):
     interval: Interval
 
 
-@dataclass(slots=True)
 class Identity:
-    """One node of the graph: what it is linked to, what is linked to it, what its messages said."""
+    """One node of the graph: what it is linked to, what is linked to it, what its messages said.
 
-    links: list[Fact] = field(default_factory=list)
-    links_to: dict[int, list[Fact]] = field(default_factory=dict)
-    members: set[int] = field(default_factory=set)
-    accounts: list[tuple[Fact, str]] = field(default_factory=list)
-    emails: list[Fact] = field(default_factory=list)
+    Most identities are only ever linked to one user. Then `sole` is that user, at any time, and the links themselves
+    are not read; `links` holds all of them, sorted, once there are links to different users.
+    """
+
+    __slots__ = ("accounts", "emails", "links", "links_to", "members", "sole")
+
+    def __init__(self) -> None:
+        self.sole: int | None = None
+        self.links: list[Fact] = _NO_FACTS
+        self.links_to: dict[int, list[Fact]] = _NO_LINKS
+        self.members: set[int] = _NOBODY
+        self.accounts: list[tuple[Fact, str]] = _NOTHING_SAID
+        self.emails: list[Fact] = _NO_FACTS
+
+    def targets(self) -> set[int]:
+        """The users it was ever linked to."""
+        return set(self.links_to) if self.sole is None else {self.sole}
 
     def says_anything(self, interval: Interval) -> bool:
         from_ms, until_ms = interval
@@ -45,8 +58,20 @@ class Identity:
         )
 
 
+# What most identities have none of; replaced, never changed.
+_NO_FACTS: Final[list[Fact]] = []
+_NO_LINKS: Final[dict[int, list[Fact]]] = {}
+_NOBODY: Final[set[int]] = set()
+_NOTHING_SAID: Final[list[tuple[Fact, str]]] = []
+_NO_SCOPES: Final[list[Scope]] = []
+
+
 class IdentityGraph:
-    """Identities, links and facts. Not thread-safe: it belongs to the one writer."""
+    """Identities, links and facts. Not thread-safe: it belongs to the one writer.
+
+    A link that a delivered message says again is not written a second time: the message's own row has its user, its
+    anonymous id and its time, so the link is read from there when it matters (see `_all_links`).
+    """
 
     CACHED_IDENTITIES: Final = 250_000
 
@@ -57,6 +82,7 @@ class IdentityGraph:
         self._accounts: dict[tuple[int, Names], list[Fact]] = {}
         self._emails: dict[int, list[Fact]] = {}
         self._new_links: list[tuple[int, int, str, int]] = []
+        self._delivered_links: list[tuple[int, int, str, int]] = []
         self._new_members: list[tuple[int, int]] = []
         self._new_accounts: list[tuple[int, int, str, str, int]] = []
         self._new_emails: list[tuple[int, int, str, int]] = []
@@ -65,20 +91,35 @@ class IdentityGraph:
 
     def user_of(self, identity_id: int, at_ms: int) -> int:
         """The user that an identity was part of at a time: links followed to their end."""
-        links = self._identity(identity_id).links
-        path: dict[int, Fact] = {}
-        while links:
-            link = in_force(links, at_ms)
-            assert link is not None
+        identity = self._identity(identity_id)
+        path: list[int] = []
+        while identity.sole is not None or identity.links:
             if identity_id in path:
-                return _newest_of_cycle(path, identity_id)
-            path[identity_id] = link
-            identity_id = link.value
-            links = self._identity(identity_id).links
+                return self._newest_of_cycle(identity_id, at_ms)
+            path.append(identity_id)
+            if identity.sole is not None:
+                identity_id = identity.sole
+            else:
+                link = in_force(identity.links, at_ms)
+                assert link is not None
+                identity_id = link.value
+            identity = self._identity(identity_id)
         return identity_id
 
+    def _newest_of_cycle(self, identity_id: int, at_ms: int) -> int:
+        """Aliases that point at each other name one user: the one that the newest of these links points at."""
+        links: dict[int, Fact] = {}
+        while identity_id not in links:
+            link = self.link_in_force(identity_id, at_ms)
+            assert link is not None
+            links[identity_id] = link
+            identity_id = link.value
+        return max(links.values()).value
+
     def link_in_force(self, identity_id: int, at_ms: int) -> Fact | None:
-        return in_force(self._identity(identity_id).links, at_ms)
+        identity = self._identity(identity_id)
+        self._tell_links_apart(identity_id, identity)
+        return in_force(identity.links, at_ms)
 
     def account_in_force(self, user_id: int, at_ms: int, names: Names) -> Fact | None:
         """The account fact in force for a user; of identify facts only those said under one of `names` count."""
@@ -93,22 +134,49 @@ class IdentityGraph:
 
     # -- facts
 
-    def add_link(self, identity_id: int, at_ms: int, message_id: str, user_id: int) -> list[Scope]:
-        """Learn that an identity is part of a user."""
-        identity, fact = self._identity(identity_id), Fact(at_ms, message_id, 0, user_id)
-        if identity_id == user_id or fact in identity.links[-1:]:
+    def add_link(
+        self, identity_id: int, at_ms: int, message_id: str, user_id: int, *, delivered: bool = False
+    ) -> list[Scope]:
+        """Learn that an identity is part of a user.
+
+        `delivered`: the message is on its way to a destination, with the identity as its anonymous id.
+        """
+        if identity_id == user_id:
+            return _NO_SCOPES
+        identity = self._identity(identity_id)
+        if identity.sole == user_id and not self._closes_cycle(identity_id, user_id):
+            (self._delivered_links if delivered else self._new_links).append((identity_id, at_ms, message_id, user_id))
+            return _NO_SCOPES
+        if identity.sole is None and not identity.links:
+            identity.sole = user_id
+            self._add_member(user_id, identity_id)
+            self._note_link(identity_id, at_ms, message_id, user_id, delivered)
+            return self._moved(identity_id, user_id, None, ALWAYS)
+        self._tell_links_apart(identity_id, identity)
+        fact = Fact(at_ms, message_id, 0, user_id)
+        if fact in identity.links_to.get(user_id, ()):
             return []
         before = in_force(identity.links, at_ms)
-        if identity_id not in self._identity(user_id).members:
-            self._identity(user_id).members.add(identity_id)
-            self._new_members.append((user_id, identity_id))
-        self._new_links.append((identity_id, at_ms, message_id, user_id))
+        self._add_member(user_id, identity_id)
+        self._note_link(identity_id, at_ms, message_id, user_id, delivered)
         identity.links_to.setdefault(user_id, []).append(fact)
         changed = learn(identity.links, fact)
         if changed is None and self._closes_cycle(identity_id, user_id):
             changed = ALWAYS
-        if changed is None:
-            return []
+        return [] if changed is None else self._moved(identity_id, user_id, before, changed)
+
+    def _note_link(self, identity_id: int, at_ms: int, message_id: str, user_id: int, delivered: bool) -> None:
+        (self._delivered_links if delivered else self._new_links).append((identity_id, at_ms, message_id, user_id))
+
+    def _add_member(self, user_id: int, identity_id: int) -> None:
+        user = self._identity(user_id)
+        if identity_id not in user.members:
+            user.members = user.members or set()
+            user.members.add(identity_id)
+            self._new_members.append((user_id, identity_id))
+
+    def _moved(self, identity_id: int, user_id: int, before: Fact | None, changed: Interval) -> list[Scope]:
+        """What a link moves to another user: messages, and the facts that they said."""
         moved = list(self.scopes_of(identity_id, changed))
         if not any(self._identity(scope.identity_id).says_anything(scope.interval) for scope in moved):
             return moved
@@ -128,7 +196,9 @@ class IdentityGraph:
             for names in self._vocabularies
             if name == GROUP_ID or name in names
         ]
-        self._identity(identity_id).accounts.append((Fact(at_ms, message_id, 0, account_id), name))
+        identity = self._identity(identity_id)
+        identity.accounts = identity.accounts or []
+        identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name))
         self._new_accounts.append((identity_id, at_ms, message_id, name, account_id))
         return self._changes(user_id, timelines, at_ms, message_id, account_id)
 
@@ -136,7 +206,9 @@ class IdentityGraph:
         """Learn that an identity had an e-mail address."""
         user_id = self.user_of(identity_id, at_ms)
         timeline = self._email_timeline(user_id)
-        self._identity(identity_id).emails.append(Fact(at_ms, message_id, 0, email_id))
+        identity = self._identity(identity_id)
+        identity.emails = identity.emails or []
+        identity.emails.append(Fact(at_ms, message_id, 0, email_id))
         self._new_emails.append((identity_id, at_ms, message_id, email_id))
         return self._changes(user_id, [(timeline, 0)], at_ms, message_id, email_id)
 
@@ -152,9 +224,10 @@ class IdentityGraph:
 
     # -- memory and store
 
-    def add_new(self, identity_id: int) -> None:
-        """Remember an identity just created: the store knows nothing of it."""
-        self._identities[identity_id] = Identity()
+    def add_new(self, identity_ids: Iterable[int]) -> None:
+        """Remember identities just created: the store knows nothing of them."""
+        for identity_id in identity_ids:
+            self._identities[identity_id] = Identity()
 
     def flush(self) -> None:
         """Write what was learned, in key order, which touches each page once; part of the caller's transaction."""
@@ -163,14 +236,14 @@ class IdentityGraph:
             "INSERT OR IGNORE INTO links (identity_id, at_ms, message_id, user_id) VALUES (?,?,?,?)",
             sorted(self._new_links),
         )
-        write("INSERT OR IGNORE INTO linked (user_id, identity_id) VALUES (?,?)", self._new_members)
+        write("INSERT OR IGNORE INTO linked (user_id, identity_id) VALUES (?,?)", sorted(self._new_members))
         write(
             "INSERT OR IGNORE INTO account_facts (identity_id, at_ms, message_id, name, account_id) VALUES (?,?,?,?,?)",
-            self._new_accounts,
+            sorted(self._new_accounts),
         )
         write(
             "INSERT OR IGNORE INTO email_facts (identity_id, at_ms, message_id, email_id) VALUES (?,?,?,?)",
-            self._new_emails,
+            sorted(self._new_emails),
         )
         self._clear_new()
 
@@ -187,44 +260,81 @@ class IdentityGraph:
             self.forget()
 
     def _clear_new(self) -> None:
-        self._new_links, self._new_members, self._new_accounts, self._new_emails = [], [], [], []
+        self._new_links, self._delivered_links, self._new_members = [], [], []
+        self._new_accounts, self._new_emails = [], []
 
     def _identity(self, identity_id: int) -> Identity:
-        identity = self._identities.get(identity_id)
-        if identity is None:
-            identity = self._identities[identity_id] = self._load(identity_id)
-        return identity
+        try:
+            return self._identities[identity_id]
+        except KeyError:
+            self.load((identity_id,))
+            return self._identities[identity_id]
 
-    def _load(self, identity_id: int) -> Identity:
+    def load(self, identity_ids: Iterable[int]) -> None:
+        """Bring identities into memory, all at once."""
+        wanted = [identity_id for identity_id in identity_ids if identity_id not in self._identities]
+        if not wanted:
+            return
+        found = {identity_id: Identity() for identity_id in wanted}
+        listed = (f"[{','.join(map(str, wanted))}]",)
         read = self._connection.execute
-        of_identity = (identity_id,)
-        links = [
+        contested: set[int] = set()
+        for identity_id, user_id in read(
+            f"SELECT identity_id, user_id FROM linked WHERE identity_id {_LISTED}", listed
+        ):
+            if found[identity_id].sole is None:
+                found[identity_id].sole = user_id
+            else:
+                contested.add(identity_id)
+        for user_id, identity_id in read(f"SELECT user_id, identity_id FROM linked WHERE user_id {_LISTED}", listed):
+            user = found[user_id]
+            user.members = user.members or set()
+            user.members.add(identity_id)
+        for identity_id, at_ms, message_id, name, account_id in read(
+            f"SELECT identity_id, at_ms, message_id, name, account_id FROM account_facts WHERE identity_id {_LISTED}",
+            listed,
+        ):
+            identity = found[identity_id]
+            identity.accounts = identity.accounts or []
+            identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name))
+        for identity_id, at_ms, message_id, email_id in read(
+            f"SELECT identity_id, at_ms, message_id, email_id FROM email_facts WHERE identity_id {_LISTED}", listed
+        ):
+            identity = found[identity_id]
+            identity.emails = identity.emails or []
+            identity.emails.append(Fact(at_ms, message_id, 0, email_id))
+        self._identities |= found
+        for identity_id in contested:
+            self._tell_links_apart(identity_id, found[identity_id])
+
+    def _tell_links_apart(self, identity_id: int, identity: Identity) -> None:
+        """From now on every single link of this identity counts."""
+        if identity.sole is None:
+            return
+        identity.sole = None
+        identity.links, identity.links_to = self._all_links(identity_id), {}
+        for link in identity.links:
+            identity.links_to.setdefault(link.value, []).append(link)
+
+    def _all_links(self, identity_id: int) -> list[Fact]:
+        """The links of an identity: those written, those that delivered messages hold, and those learned just now."""
+        found = {
             Fact(at_ms, message_id, 0, user_id)
-            for at_ms, message_id, user_id in read(
-                "SELECT at_ms, message_id, user_id FROM links WHERE identity_id = ? ORDER BY at_ms, message_id",
-                of_identity,
+            for at_ms, message_id, user_id in self._connection.execute(
+                "SELECT at_ms, message_id, user_id FROM links WHERE identity_id = ?1 UNION ALL"
+                " SELECT at_ms, message_id, deliveries.identity_id FROM linked JOIN deliveries"
+                " ON deliveries.identity_id = linked.user_id"
+                " WHERE linked.identity_id = ?1 AND anonymous_id = ?1",
+                (identity_id,),
             )
-        ]
-        links_to: dict[int, list[Fact]] = {}
-        for link in links:
-            links_to.setdefault(link.value, []).append(link)
-        return Identity(
-            links=links,
-            links_to=links_to,
-            members={row[0] for row in read("SELECT identity_id FROM linked WHERE user_id = ?", of_identity)},
-            accounts=[
-                (Fact(at_ms, message_id, 0, account_id), name)
-                for at_ms, message_id, name, account_id in read(
-                    "SELECT at_ms, message_id, name, account_id FROM account_facts WHERE identity_id = ?", of_identity
-                )
-            ],
-            emails=[
-                Fact(at_ms, message_id, 0, email_id)
-                for at_ms, message_id, email_id in read(
-                    "SELECT at_ms, message_id, email_id FROM email_facts WHERE identity_id = ?", of_identity
-                )
-            ],
+        }
+        found.update(
+            Fact(at_ms, message_id, 0, user_id)
+            for learned in (self._new_links, self._delivered_links)
+            for linked_id, at_ms, message_id, user_id in learned
+            if linked_id == identity_id
         )
+        return sorted(found)
 
     def _account_timeline(self, user_id: int, names: Names) -> list[Fact]:
         timeline = self._accounts.get((user_id, names))
@@ -259,20 +369,24 @@ class IdentityGraph:
         yield Scope(user_id, interval)
         above |= {user_id}
         for member in self._identity(user_id).members - above:
-            links = self._identity(member)
-            for linked in intervals_of(links.links, sorted(links.links_to.get(user_id, ()))):
+            identity = self._identity(member)
+            if identity.sole is not None:
+                yield from self._spans(member, interval, above)
+                continue
+            for linked in intervals_of(identity.links, sorted(identity.links_to.get(user_id, ()))):
                 overlap = linked.overlap(interval)
                 if overlap is not None:
                     yield from self._spans(member, overlap, above)
 
     def _closes_cycle(self, identity_id: int, user_id: int) -> bool:
         """In a cycle even a repeated link matters: the newest one decides."""
-        return bool(self._identity(user_id).links) and identity_id in self._downstream(user_id)
+        user = self._identity(user_id)
+        return (user.sole is not None or bool(user.links)) and identity_id in self._downstream(user_id)
 
     def _downstream(self, identity_id: int) -> set[int]:
         found, waiting = {identity_id}, [identity_id]
         while waiting:
-            targets = {link.value for link in self._identity(waiting.pop()).links} - found
+            targets = self._identity(waiting.pop()).targets() - found
             found |= targets
             waiting.extend(targets)
         return found
@@ -280,9 +394,3 @@ class IdentityGraph:
 
 def _rank(name: str, names: Names) -> int:
     return 0 if name == GROUP_ID else -names.index(name)
-
-
-def _newest_of_cycle(path: dict[int, Fact], entry_id: int) -> int:
-    """Aliases that point at each other name one user: the one that the newest of these links points at."""
-    nodes = list(path)
-    return max(path[node] for node in nodes[nodes.index(entry_id) :]).value

@@ -7,7 +7,7 @@ facts reach back, the result depends on the set of messages and not on their ord
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Final
 
 from gainsight_destination.destinations.contract import Connected, Delivery
@@ -16,12 +16,12 @@ from gainsight_destination.events.account_ids import doubt, normalise_account_id
 from gainsight_destination.events.message import GROUP_ID, Discarded, Message, messages_of, read_entry
 from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
-from gainsight_destination.records.changes import RecordChanges, RecordIds
+from gainsight_destination.records.changes import RecordChanges
 from gainsight_destination.records.notices import note
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
-from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph, Scope
+from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph, Names, Scope
 from gainsight_destination.resolve.resolution import resolve
 from gainsight_destination.resolve.routes import Route, Router
 from gainsight_destination.resolve.said import Said, SaidReader, best_account
@@ -30,6 +30,10 @@ WORKSPACE: Final = 0
 ACCEPTED: Final = "accepted"
 INTERNAL_ERROR: Final = "internal_error"
 DEFAULT_ACCOUNT_NAMES: Final = ("accountId", "account_id")
+
+
+_Learned = tuple[Message, Route, int, int | None, Said]
+"""A message, where it goes, its identity, the anonymous id that it links to that, and what it says."""
 
 
 class Resolver:
@@ -51,8 +55,8 @@ class Resolver:
         self._said = SaidReader({name for names in vocabularies for name in names} | set(DEFAULT_ACCOUNT_NAMES))
         self._router = Router(connection, destinations)
         self._graph = IdentityGraph(connection, vocabularies)
-        self._record_ids = RecordIds(connection)
-        self._identities = IdentityDictionary(connection)
+        self._users = IdentityDictionary(connection, USER)
+        self._visitors = IdentityDictionary(connection, ANONYMOUS)
         self._accounts = Dictionary(connection, "accounts")
         self._emails = Dictionary(connection, "emails")
         self._event_names = Dictionary(connection, "event_names")
@@ -62,8 +66,8 @@ class Resolver:
         for memory in (
             self._router,
             self._graph,
-            self._record_ids,
-            self._identities,
+            self._users,
+            self._visitors,
             self._accounts,
             self._emails,
             self._event_names,
@@ -101,17 +105,21 @@ class _Batch:
         self._notices: Counter[tuple[str, str]] = Counter()
         self._notice_offsets: dict[tuple[str, str], int] = {}
         self._scopes: dict[int, list[Scope]] = {}
-        self._routes: dict[int, Route] = {}
-        resolver._record_ids.begin()
+        self._bodies: list[tuple[int, bytes]] = []
+        self._accounts: dict[str, tuple[int, str, bool]] = {}
+        self._originals = _Originals(resolver._log)
+        self._users: Mapping[str, int] = {}
+        self._visitors: Mapping[str, int] = {}
+        self._created: Set[int] = frozenset()
         (self._revision,) = self._connection.execute(
             "UPDATE reader SET revision = revision + 1 RETURNING revision"
         ).fetchone()
         self._changes = {
             connected.id: RecordChanges(
                 self._connection,
-                resolver._record_ids,
                 self._books,
                 destination_id=connected.id,
+                own_objects={spec.name for spec in connected.destination.objects if spec.per_message},
                 revision=self._revision,
                 now_ms=now_ms,
                 bounds=_Bounds(resolver, connected),
@@ -121,12 +129,19 @@ class _Batch:
 
     def run(self) -> None:
         messages = self._read()
-        fresh, duplicates = drop_duplicates(self._connection, messages, self._route_id, self._r._duplicate_window_ms)
+        routes = {message.offset: self._r._router.route(message) for message in messages}
+        fresh, duplicates = drop_duplicates(
+            self._connection,
+            messages,
+            [route.id for route in routes.values()],
+            self._r._duplicate_window_ms,
+            self._originals.at,
+        )
         self._count_duplicates(duplicates)
-        placed = [(message, self._learn(message)) for message in fresh]
-        self._r._graph.flush()
-        for message, (identity_id, said) in placed:
-            self._place(message, identity_id, said)
+        self._know_identities(fresh)
+        learned = self._learn(fresh, routes)
+        self._place(learned)
+        self._count_routes(learned)
         self._resolve_again()
         self._finish()
 
@@ -170,61 +185,81 @@ class _Batch:
             if source_id in connected.source_ids:
                 self._books.enter(connected.id, source_id, state, reason, count)
 
-    def _route_id(self, message: Message) -> int:
-        route = self._routes[message.offset] = self._r._router.route(message)
-        return route.id
-
     def _count_duplicates(self, duplicates: Sequence[Earlier]) -> None:
         counted: Counter[int] = Counter(message.source_id for message, _ in duplicates)
         for source_id, count in counted.items():
             self._enter(source_id, DUPLICATES, "", count)
-        originals = _Originals(self._r._log)
-        for message, first_offset in duplicates:
-            original = originals.at(first_offset)
+        for message, original in duplicates:
             if original is not None and _content(original) != _content(message):
                 self._notice("message_id_conflict", "", message.offset)
 
     # -- learning
 
-    def _learn(self, message: Message) -> tuple[int, Said]:
-        """Take in the links and facts of a message; (its identity, what it says)."""
+    def _know_identities(self, messages: Sequence[Message]) -> None:
+        """Numbers for all ids of the batch, and what is known of them in memory."""
+        users = {message.user_id for message in messages if message.user_id is not None}
+        visitors = {message.anonymous_id for message in messages if message.anonymous_id is not None}
+        previous = {message.previous_id for message in messages if message.previous_id is not None}
+        self._users, new_users = self._r._users.ids_of(users | previous)
+        self._visitors, new_visitors = self._r._visitors.ids_of(visitors | previous)
+        self._created = {*new_users, *new_visitors}
+        self._r._graph.add_new(self._created)
+        self._r._graph.load(
+            [*(self._users[value] for value in users | previous), *(self._visitors[v] for v in visitors | previous)]
+        )
+
+    def _learn(self, messages: Sequence[Message], routes: Mapping[int, Route]) -> list[_Learned]:
+        """Take in the links and facts of all messages, before any of them is placed."""
+        graph, read_said = self._r._graph, self._r._said.read
+        users, visitors = self._users, self._visitors
+        learned: list[_Learned] = []
+        for message in messages:
+            route, said, scopes = routes[message.offset], read_said(message), []
+            user_id = None if message.user_id is None else users[message.user_id]
+            anonymous_id = None if message.anonymous_id is None else visitors[message.anonymous_id]
+            if user_id is None:
+                assert anonymous_id is not None
+                identity_id, anonymous_id = anonymous_id, None
+            else:
+                identity_id = user_id
+                if anonymous_id is not None:
+                    scopes = graph.add_link(
+                        anonymous_id, message.at_ms, message.message_id, user_id, delivered=bool(route.accepted)
+                    )
+                if message.previous_id is not None:
+                    for previous_id in (users[message.previous_id], visitors[message.previous_id]):
+                        scopes = scopes + graph.add_link(previous_id, message.at_ms, message.message_id, user_id)
+            if message.type == "identify" or message.type == "group":
+                scopes = scopes + self._learn_facts(message, identity_id, said)
+            if scopes:
+                self._scopes.setdefault(message.received_at_ms, []).extend(scopes)
+            learned.append((message, route, identity_id, anonymous_id, said))
+        return learned
+
+    def _learn_facts(self, message: Message, identity_id: int, said: Said) -> list[Scope]:
         graph, at_ms, message_id = self._r._graph, message.at_ms, message.message_id
-        scopes = self._scopes.setdefault(message.received_at_ms, [])
-        user_id = None if message.user_id is None else self._identity(USER, message.user_id)
-        anonymous_id = None if message.anonymous_id is None else self._identity(ANONYMOUS, message.anonymous_id)
-        if user_id is not None and anonymous_id is not None:
-            scopes += graph.add_link(anonymous_id, at_ms, message_id, user_id)
-        if message.previous_id is not None and user_id is not None:
-            for kind in (USER, ANONYMOUS):
-                previous_id = self._identity(kind, message.previous_id)
-                scopes += graph.add_link(previous_id, at_ms, message_id, user_id)
-        identity_id = anonymous_id if user_id is None else user_id
-        assert identity_id is not None
-        said = self._r._said.read(message)
-        if message.type == "identify":
-            for name, account in said.accounts.items():
-                account_id = self._account(account, message.offset)
-                scopes += graph.add_account(identity_id, at_ms, message_id, name, account_id)
-            if said.email is not None:
-                email_id = self._r._emails.id_of(said.email)
-                scopes += graph.add_email(identity_id, at_ms, message_id, email_id)
-            if said.odd_email:
-                self._notice("odd_email", "", message.offset)
-        elif message.group_id is not None:
-            account_id = self._account(normalise_account_id(message.group_id), message.offset)
-            scopes += graph.add_account(identity_id, at_ms, message_id, GROUP_ID, account_id)
-        return identity_id, said
+        if message.group_id is not None:
+            account_id = self._account(message.group_id, message.offset)
+            return graph.add_account(identity_id, at_ms, message_id, GROUP_ID, account_id)
+        scopes: list[Scope] = []
+        for name, account in said.accounts.items():
+            scopes += graph.add_account(identity_id, at_ms, message_id, name, self._account(account, message.offset))
+        if said.email is not None:
+            scopes += graph.add_email(identity_id, at_ms, message_id, self._r._emails.id_of(said.email))
+        if said.odd_email:
+            self._notice("odd_email", "", message.offset)
+        return scopes
 
-    def _identity(self, kind: int, value: str) -> int:
-        identity_id, created = self._r._identities.id_of(kind, value)
-        if created:
-            self._r._graph.add_new(identity_id)
-        return identity_id
-
-    def _account(self, account: str, offset: int) -> int:
-        if doubt(account) is not None:
+    def _account(self, sent: str, offset: int) -> int:
+        """The number of an account id as it was sent."""
+        known = self._accounts.get(sent)
+        if known is None:
+            account = normalise_account_id(sent)
+            known = self._accounts[sent] = (self._r._accounts.id_of(account), account, doubt(account) is not None)
+        account_id, account, is_doubtful = known
+        if is_doubtful:
             self._notice("doubtful_account_id", account, offset)
-        return self._r._accounts.id_of(account)
+        return account_id
 
     def _notice(self, kind: str, subject: str, offset: int) -> None:
         self._notices[kind, subject] += 1
@@ -232,37 +267,46 @@ class _Batch:
 
     # -- placing
 
-    def _place(self, message: Message, identity_id: int, said: Said) -> None:
-        route = self._routes[message.offset]
-        self._books.enter(WORKSPACE, message.source_id, ACCEPTED, "")
-        for connected, reason in route.filtered:
-            self._books.enter(connected.id, message.source_id, FILTERED, reason)
-        for connected in route.accepted:
-            delivery = self._delivery(message, identity_id, said, connected)
-            resolve(delivery, self._r._graph, connected.destination.account_names)
-            self._changes[connected.id].add(delivery, connected.destination.place(delivery))
-        if route.accepted and message.type in ("identify", "group"):
-            self._connection.execute(
-                "INSERT OR IGNORE INTO bodies (offset, body) VALUES (?,?)", (message.offset, message.body)
-            )
+    def _place(self, learned: Sequence[_Learned]) -> None:
+        """Resolve the messages for the destinations that get them, and see which records they touch."""
+        graph = self._r._graph
+        for message, route, identity_id, anonymous_id, said in learned:
+            for connected in route.accepted:
+                destination = connected.destination
+                delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
+                resolve(delivery, graph, destination.account_names)
+                self._changes[connected.id].add(delivery, destination.place(delivery))
+            if route.accepted and (message.type == "identify" or message.type == "group"):
+                self._bodies.append((message.offset, message.body))
 
-    def _delivery(self, message: Message, identity_id: int, said: Said, connected: Connected) -> Delivery:
-        account = message.group_id and normalise_account_id(message.group_id)
-        if account is None:
-            account = best_account(said.accounts, connected.destination.account_names)
-        if account is None and message.type == "track" and message.context_group_id is not None:
-            account = normalise_account_id(message.context_group_id)
+    def _count_routes(self, learned: Sequence[_Learned]) -> None:
+        """Enter the messages in the books of the workspace, and in those of destinations that do not get them."""
+        counted = Counter((message.source_id, route) for message, route, *_ in learned)
+        for (source_id, route), count in counted.items():
+            self._books.enter(WORKSPACE, source_id, ACCEPTED, "", count)
+            for connected, reason in route.filtered:
+                self._books.enter(connected.id, source_id, FILTERED, reason, count)
+
+    def _delivery(
+        self, message: Message, identity_id: int, anonymous_id: int | None, said: Said, names: Names
+    ) -> Delivery:
+        account = message.group_id
+        if account is None and said.accounts:
+            account = best_account(said.accounts, names)
+        if account is None and message.type == "track":
+            account = message.context_group_id
         return Delivery(
-            offset=message.offset,
-            source_id=message.source_id,
-            type=message.type,
-            message_id=message.message_id,
-            identity_id=identity_id,
-            at_ms=message.at_ms,
-            received_at_ms=message.received_at_ms,
-            event_id=None if message.event is None else self._r._event_names.id_of(message.event),
-            said_account=None if account is None else self._account(account, message.offset),
-            said_email=None if said.email is None else self._r._emails.id_of(said.email),
+            message.offset,
+            message.source_id,
+            message.type,
+            message.message_id,
+            identity_id,
+            anonymous_id,
+            message.at_ms,
+            message.received_at_ms,
+            None if message.event is None else self._r._event_names.id_of(message.event),
+            None if account is None else self._account(account, message.offset),
+            None if said.email is None else self._r._emails.id_of(said.email),
         )
 
     def _resolve_again(self) -> None:
@@ -275,6 +319,8 @@ class _Batch:
 
     def _resolve_scope(self, connected: Connected, scope: Scope, received_at_ms: int, seen: set[int]) -> None:
         """`received_at_ms` is when the fact came: what was received long before it stays where it is."""
+        if scope.identity_id in self._created:
+            return  # nothing of it came before this batch
         windows = connected.destination.windows
         since_ms = received_at_ms - max(windows.park_ms, windows.correction_ms)
         for delivery in deliveries.of_identity(
@@ -326,6 +372,8 @@ class _Batch:
     def _finish(self) -> None:
         for changes in self._changes.values():
             changes.flush()
+        self._r._graph.flush()
+        self._connection.executemany("INSERT OR IGNORE INTO bodies (offset, body) VALUES (?,?)", self._bodies)
         self._books.flush(self._connection)
         note(self._connection, WORKSPACE, self._notices, self._notice_offsets)
         if self._entries:
@@ -339,8 +387,8 @@ class _Bounds:
         self._resolver = resolver
         self._connected = connected
 
-    def __call__(self, record_id: int, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
-        ids, place = self._resolver._record_ids, self._connected.destination.place
+    def __call__(self, object_name: str, key: str, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
+        place = self._connected.destination.place
         times = [
             delivery.at_ms
             for scope in self._resolver._graph.scopes_of(user_id, Interval(from_ms, until_ms))
@@ -349,8 +397,7 @@ class _Bounds:
             )
             if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
             for contribution in place(delivery).contributions
-            if contribution.tally_user == user_id
-            and ids.find((self._connected.id, contribution.object, contribution.key)) == record_id
+            if contribution.tally_user == user_id and (contribution.object, contribution.key) == (object_name, key)
         ]
         return (min(times), max(times)) if times else None
 

@@ -1,22 +1,25 @@
 """What a message itself says of account and e-mail, read from its traits or properties."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from gainsight_destination.events.account_ids import normalise_account_id
 from gainsight_destination.events.emails import normalise_email
 from gainsight_destination.events.message import Message, id_text
 from gainsight_destination.resolve.identities import Names
 
 
 class Said(NamedTuple):
-    """Accounts by the name that said them (normalised), and the e-mail. `odd_email`: one was sent but has no shape."""
+    """Accounts by the name that said them, as sent, and the e-mail. `odd_email`: one was sent but has no shape."""
 
-    accounts: dict[str, str]
+    accounts: Mapping[str, str]
     email: str | None = None
     odd_email: bool = False
+
+
+NOTHING: Final = Said({})
 
 
 class SaidReader:
@@ -27,28 +30,25 @@ class SaidReader:
         fields = {f"field_{index}": name for index, name in enumerate((*self.names, "email"))}
         shape = msgspec.defstruct("Said", [(attribute, Any, None) for attribute in fields], rename=fields, gc=False)
         self._decode = msgspec.json.Decoder(shape).decode
-        self._attributes = tuple(zip(fields, self.names, strict=False))
-        self._email = f"field_{len(self.names)}"
+        self._values_of = attrgetter(*fields)
 
     def read(self, message: Message) -> Said:
         if message.body == b"{}":
-            return Said({})
+            return NOTHING
         try:
-            said = self._decode(message.body)
+            *values, sent = self._values_of(self._decode(message.body))
         except (msgspec.DecodeError, RecursionError):  # nested deeper than can be read: it says nothing
-            return Said({})
+            return NOTHING
         accounts = {}
-        for attribute, name in self._attributes:
-            text = id_text(getattr(said, attribute))
-            if text is not None:
-                accounts[name] = normalise_account_id(text)
+        for name, value in zip(self.names, values, strict=True):
+            if value is not None and (text := id_text(value)) is not None:
+                accounts[name] = text
         if message.type != "identify":
-            return Said(accounts)
-        sent = getattr(said, self._email)
+            return Said(accounts) if accounts else NOTHING
         email = normalise_email(sent)
         return Said(accounts, email, odd_email=email is None and sent not in (None, ""))
 
 
-def best_account(accounts: dict[str, str], names: Names) -> str | None:
+def best_account(accounts: Mapping[str, str], names: Names) -> str | None:
     """The account said under the best of a destination's names."""
     return next((accounts[name] for name in names if name in accounts), None)

@@ -6,6 +6,8 @@ user's e-mail. track: an event row, and the daily usage of its account, user, ev
 
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from gainsight_destination.destinations.contract import Contribution, Delivery, Placement, Statement
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.events.timestamps import utc_day
@@ -27,9 +29,6 @@ class UsageKey(NamedTuple):
     user_id: int | None
     event_id: int
     day: int
-
-    def text(self) -> str:
-        return f"{self.account_id}/{'' if self.user_id is None else self.user_id}/{self.event_id}/{self.day}"
 
     @classmethod
     def parse(cls, text: str) -> "UsageKey":
@@ -56,9 +55,9 @@ def _place_track(delivery: Delivery, settings: GainsightSettings) -> Placement:
     if settings.event_object is not None:
         touched.append(Contribution(EVENT, str(delivery.offset)))
     if settings.usage_object is not None:
-        user_id = delivery.user_id if settings.usage_grain == "user" else None
-        key = UsageKey(delivery.account_id or 0, user_id, delivery.event_id, utc_day(delivery.at_ms))
-        touched.append(Contribution(USAGE, key.text(), tally_user=delivery.user_id))
+        user_id = delivery.user_id if settings.usage_grain == "user" else ""
+        key = f"{delivery.account_id or 0}/{user_id}/{delivery.event_id}/{utc_day(delivery.at_ms)}"  # see UsageKey
+        touched.append(Contribution(USAGE, key, delivery.user_id))
     return Placement(tuple(touched))
 
 
@@ -68,7 +67,7 @@ def _place_group(delivery: Delivery) -> Placement:
     company = Contribution(COMPANY, str(delivery.said_account), statement=statement)
     if delivery.email_id is None:
         return Placement((company,))
-    membership = statement._replace(has_traits=False)
+    membership = structs.replace(statement, has_traits=False)
     return Placement((company, Contribution(PERSON, str(delivery.email_id), statement=membership)))
 
 

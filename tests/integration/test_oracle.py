@@ -20,7 +20,8 @@ KEPT = sorted((Path(__file__).parents[1] / "data" / "oracle").glob("*.json"))
 def test_drafts_are_what_the_oracle_says(story: Story, seed: int) -> None:
     """P2, P4, P5: messages in any order, split, repeated and with restarts give the records and books they should."""
     chance = random.Random(seed)
-    assert run_without_sandbox(story, disturbed_order(story, chance), chance) == []
+    for _ in range(3):
+        assert run_without_sandbox(story, disturbed_order(story, chance), chance) == []
 
 
 @settings(max_examples=40 * SOAK)

@@ -382,7 +382,8 @@ def stories(draw: st.DrawFn, *, longest: int) -> Story:
         name: draw(values) for name, values in SETTINGS.items() if draw(st.integers(1, 10)) > 10 - OFTEN.get(name, 2)
     }
     about = draw(st.sampled_from([links_and_facts, told_messages]))
-    told = _numbered(draw(st.lists(about(), min_size=1, max_size=longest)))
+    shortest = draw(st.sampled_from([1, longest // 3, longest * 2 // 3]))  # else lists are short on average
+    told = _numbered(draw(st.lists(about(), min_size=shortest, max_size=longest)))
     appear = draw(st.sampled_from([0, 0, 1, 2]))
     if settings.get("createCompanies"):
         appear = 0

@@ -1,1 +1,1 @@
-"""Measurements of the product on this machine: `python -m benchmarks`."""
+"""Measurements of the product on this machine: `make bench`. What each one tells: docs/performance.md."""

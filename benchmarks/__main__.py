@@ -1,57 +1,52 @@
-"""Run benchmarks by name, or all of them, and write their tables to RESULTS.md."""
+"""Run benchmarks by name, or all of them, and keep their tables and plots."""
 
 import argparse
-import os
-import platform
-import sqlite3
+import shlex
 import sys
-from datetime import UTC, datetime
+import time
 from importlib import import_module
-from pathlib import Path
 
-from benchmarks.report import table
+from benchmarks import results
+from benchmarks.options import Options
 
-BENCHMARKS = ("ingest", "resolve", "b2b_day")
-RESULTS = Path(__file__).parent / "RESULTS.md"
+BENCHMARKS = ("ingest", "resolve", "both", "latency", "b2b_day", "footprint", "growth")
 
 
-def machine() -> str:
-    """What this ran on."""
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return (
-        f"{os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.system()}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}"
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    made.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}; default: all")
+    made.add_argument("--quick", action="store_true", help="small sizes: all in a few minutes, figures worth little")
+    made.add_argument("--events", type=int, help="so many events (resolve, b2b_day, footprint, growth)")
+    made.add_argument("--seconds", type=float, help="so long under load (ingest, both, latency, footprint)")
+    made.add_argument(
+        "--keep",
+        action=argparse.BooleanOptionalAction,
+        help="write RESULTS.md and docs/img/; what a quick run finds is only printed unless this is given",
     )
-
-
-def keep(name: str, section: str) -> None:
-    """Put a benchmark's section in the place of its older one."""
-    text = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    block = f"{begin}\n{section}\n{end}"
-    if begin in text:
-        text = text[: text.index(begin)] + block + text[text.index(end) + len(end) :]
-    else:
-        text = f"{text.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(text)
+    return made
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}; default: all")
-    parser.add_argument("--seconds", type=float, default=8, help="how long each measurement loads a server")
-    parser.add_argument("--no-results", action="store_true", help="print only; leave RESULTS.md as it is")
-    arguments = parser.parse_args()
-    for name in arguments.names or BENCHMARKS:
+    arguments = parser().parse_args()
+    for name in arguments.names:
         if name not in BENCHMARKS:
-            parser.error(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+            parser().error(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    options = Options("quick" if arguments.quick else "full", arguments.events, arguments.seconds)
+    keep = not arguments.quick if arguments.keep is None else arguments.keep
+    for name in arguments.names or BENCHMARKS:
         module = import_module(f"benchmarks.{name}")
-        figures = table(module.run(seconds=arguments.seconds))
-        print(f"{name}\n{figures}\n")
-        command = f"`make bench ARGS={name}`" if arguments.seconds == 8 else f"`python {' '.join(sys.argv)}`"
-        when = datetime.now(UTC).date().isoformat()
-        if not arguments.no_results:
-            keep(name, f"## {name}\n\n{module.__doc__.strip()}\n\n{command}, {when}; {machine()}.\n\n{figures}")
+        started = time.monotonic()
+        result = module.run(options)
+        print(f"{name} ({time.monotonic() - started:.0f} s)\n\n{result.markdown()}\n", flush=True)
+        if keep:
+            assert module.__doc__ is not None
+            results.keep(name, results.section(name, module.__doc__, command(name), result), result)
+
+
+def command(name: str) -> str:
+    """What to type to measure this again."""
+    flags = [argument for argument in sys.argv[1:] if argument not in (*BENCHMARKS, "--keep")]
+    return f"make bench ARGS={shlex.quote(shlex.join([name, *flags]))}"
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ from gainsight_destination.workspace.model import Workspace
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import load
 
-BATCH_MESSAGES: Final = 5_000
+BATCH_MESSAGES: Final = 20_000
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""One transaction resolves so much of a backlog at once: the more, the less each message costs (docs/adr/0012)."""
 POLL_SECONDS: Final = 0.05
 WORKSPACE_CHECK_SECONDS: Final = 0.5
 UPKEEP_SECONDS: Final = 60.0
@@ -188,7 +190,9 @@ class Engine:
 
     async def _resolve_batch(self, resolver: Resolver) -> bool:
         offset = await self._next_offset()
-        entries = await asyncio.to_thread(self._event_log.read, offset, max_messages=BATCH_MESSAGES)
+        entries = await asyncio.to_thread(
+            self._event_log.read, offset, max_messages=BATCH_MESSAGES, max_bytes=BATCH_BYTES
+        )
         metrics.resolve_lag_messages.set(self._event_log.end() - offset)
         if not entries:
             return False

@@ -83,6 +83,15 @@ def test_read_stops_at_max_messages_but_never_starves(open_log: Open) -> None:
     assert log.read(11, max_messages=6) == []
 
 
+def test_read_stops_at_max_bytes_but_never_starves(open_log: Open) -> None:
+    """Whole entries while their bodies fit; the first one even if it is larger than that."""
+    log = open_log()
+    log.append([Entry(1, EntryKind.TRACK, 0, 1, b"x" * size) for size in (40, 50, 20, 300, 1)])
+    assert [logged.offset for logged in log.read(0, max_messages=10, max_bytes=100)] == [0, 1]
+    assert [logged.offset for logged in log.read(2, max_messages=10, max_bytes=100)] == [2]
+    assert [logged.offset for logged in log.read(3, max_messages=10, max_bytes=100)] == [3]
+
+
 def test_reading_from_inside_an_entry_is_refused(open_log: Open) -> None:
     """A reader with a wrong offset is told, instead of skipping messages."""
     log = open_log()

@@ -135,8 +135,9 @@ class Pipeline:
 
     def books(self) -> dict[str, Any]:
         document = status(self.connection, self.log, self.now_ms)
-        assert document["destinations"]["gainsight"]["balanced"], document
-        return document["destinations"]["gainsight"]
+        books: dict[str, Any] = document["destinations"]["gainsight"]
+        assert books["balanced"], document
+        return books
 
     def figures(self) -> dict[str, Any]:
         """The books without what is not about messages."""

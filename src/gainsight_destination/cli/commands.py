@@ -23,7 +23,6 @@ CLI = "gainsight_destination.cli"
 COMMANDS: Mapping[str, Command] = {
     "demo": Command("gainsight_destination.demo.command:demo", "Sandbox, server and sample traffic in one go."),
     "serve": Command(f"{CLI}.serve:serve", "Receive messages and keep Gainsight up to date."),
-    "engine": Command(f"{CLI}.serve:engine", "Resolve and deliver; started by serve.", hidden=True),
     "sandbox": Command("gainsight_destination.sandbox.command:sandbox", "Simulate Gainsight to rehearse with."),
     "import": Command(f"{CLI}.archive_import:import_archive", "Take in archives: NDJSON files, .gz, folders."),
     "workspace": Command(f"{CLI}.workspace:app", "Apply, export or check the configuration."),

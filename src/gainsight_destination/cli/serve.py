@@ -1,4 +1,4 @@
-"""The commands `serve` and, hidden, `engine`."""
+"""The command `serve`."""
 
 import logging
 import sys
@@ -62,9 +62,12 @@ def serve(
 ) -> None:
     """Receive messages from Segment SDKs and keep Gainsight up to date, until stopped with Ctrl-C."""
     from gainsight_destination.clock import SystemClock
-    from gainsight_destination.observe.logs import configure_logs
-    from gainsight_destination.runtime.options import Address, Retention, ServeOptions
-    from gainsight_destination.runtime.serve import run_serve
+    from gainsight_destination.runtime.lean import without_rich
+
+    with without_rich():
+        from gainsight_destination.observe.logs import configure_logs
+        from gainsight_destination.runtime.options import Address, Retention, ServeOptions
+        from gainsight_destination.runtime.serve import run_serve
 
     # On a terminal the first lines tell the person where everything is; what is routine before them is left out.
     configure_logs(part="ingest", level=logging.WARNING if sys.stderr.isatty() else logging.INFO)
@@ -97,19 +100,3 @@ def welcome(started: "Started", data: Path) -> None:
             "\nNo source is configured yet, so messages are counted but not kept. Describe one in a file and run:\n"
             f"  gainsight-destination workspace apply -f workspace.yaml --data {data}"
         )
-
-
-def engine(
-    data: DataOption,
-    console_fd: Annotated[int, typer.Option(help="File descriptor of the private port, open and listening.")],
-    log_retention_days: RetentionDaysOption = 7,
-    log_retention_gb: RetentionGbOption = 20,
-) -> None:
-    """Resolve and deliver. `serve` starts this process; there is no reason to run it by hand."""
-    from gainsight_destination.observe.logs import configure_logs
-    from gainsight_destination.runtime.engine_process import run_engine_process
-    from gainsight_destination.runtime.options import Retention
-
-    configure_logs(part="engine")
-    if code := run_engine_process(data, console_fd, Retention(log_retention_days, log_retention_gb)):
-        raise typer.Exit(code)

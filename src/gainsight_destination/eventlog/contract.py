@@ -9,7 +9,7 @@ backlog in messages, and a message has one permanent number.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class EntryKind(IntEnum):
@@ -60,6 +60,9 @@ class LoggedEntry:
         return self.offset + self.entry.count
 
 
+NO_LIMIT_BYTES: Final = 1 << 62
+
+
 class EventLog(Protocol):
     """A durable, append-only, ordered log. Several processes may append; each method may block on the disk."""
 
@@ -72,8 +75,8 @@ class EventLog(Protocol):
         """
         ...
 
-    def read(self, offset: int, *, max_messages: int) -> list[LoggedEntry]:
-        """Entries from `offset` on, whole and in order: as many as fit in `max_messages`, but at least one if any.
+    def read(self, offset: int, *, max_messages: int, max_bytes: int = NO_LIMIT_BYTES) -> list[LoggedEntry]:
+        """Entries from `offset` on, whole and in order: as many as fit in both limits, but at least one if any.
 
         `offset` must be the start of an entry or the end of the log; inside an entry is a ValueError. If retention has
         removed what stood there, reading goes on at the oldest entry kept.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gainsight_destination.errors import UnavailableError, UserError
 from gainsight_destination.eventlog.checkpoint import Checkpointer
-from gainsight_destination.eventlog.contract import Entry, EntryKind, LoggedEntry
+from gainsight_destination.eventlog.contract import NO_LIMIT_BYTES, Entry, EntryKind, LoggedEntry
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 
@@ -73,14 +73,14 @@ class SqliteEventLog:
             self._checkpointer.wrote(sum(sums[1] for sums in received.values()) + COMMIT_BYTES)
         return first
 
-    def read(self, offset: int, *, max_messages: int) -> list[LoggedEntry]:
+    def read(self, offset: int, *, max_messages: int, max_bytes: int = NO_LIMIT_BYTES) -> list[LoggedEntry]:
         with self._read_lock:
             rows = self._reader.execute(
                 f'SELECT {COLUMNS} FROM entries WHERE "offset" >= ? ORDER BY "offset" LIMIT ?',
                 (offset, max(1, max_messages)),
             )
             with closing(rows):
-                found = list(within(map(logged_entry, rows), max_messages))
+                found = list(within(map(logged_entry, rows), max_messages, max_bytes))
         if (not found or found[0].offset != offset) and (inside := self.entry_of(offset)) and inside.offset != offset:
             raise ValueError(f"offset {offset} is inside the entry at {inside.offset}; read from the start of an entry")
         return found
@@ -174,11 +174,12 @@ def logged_entry(row: tuple[int, int, int, int, int, bytes]) -> LoggedEntry:
     return LoggedEntry(offset, Entry(source_id, EntryKind(kind), received_at_ms, count, body))
 
 
-def within(entries: Iterable[LoggedEntry], max_messages: int) -> Iterator[LoggedEntry]:
-    """Entries while they fit in `max_messages` together; the first one always."""
-    messages = 0
+def within(entries: Iterable[LoggedEntry], max_messages: int, max_bytes: int) -> Iterator[LoggedEntry]:
+    """Entries while they fit in both limits together; the first one always."""
+    messages = size = 0
     for number, entry in enumerate(entries):
         messages += entry.entry.count
-        if number > 0 and messages > max_messages:
+        size += len(entry.entry.body)
+        if number > 0 and (messages > max_messages or size > max_bytes):
             return
         yield entry

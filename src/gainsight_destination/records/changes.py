@@ -7,7 +7,8 @@ deliveries themselves and their move in the books. What a transaction writes to 
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -53,7 +54,6 @@ class _Touched:
         self.tallies: dict[int, _Tally] | None = None
 
 
-_key_of = attrgetter("object", "key")
 _id_of = attrgetter("id")
 
 
@@ -89,7 +89,7 @@ class RecordChanges:
         self._revision = revision
         self._now_ms = now_ms
         self._bounds = bounds
-        self._shared: dict[tuple[str, str], _Touched] = {}
+        self._shared: dict[str, dict[str, _Touched]] = defaultdict(dict)
         self._own: list[tuple[_Touched, Delivery]] = []
         self._uncounted: dict[tuple[str, str, int], int] = {}
         self._statements: list[tuple[_Touched, Delivery, Contribution]] = []
@@ -141,10 +141,12 @@ class RecordChanges:
             record = _Touched(name, key, False, delivery.own_record or 0)
             self._own.append((record, delivery))
             return record
-        shared = self._shared.get((name, key))
-        if shared is None:
-            shared = self._shared[name, key] = _Touched(name, key, True)
-        return shared
+        shared = self._shared[name]
+        try:
+            return shared[key]
+        except KeyError:
+            record = shared[key] = _Touched(name, key, True)
+            return record
 
     def _contribute(self, delivery: Delivery, contribution: Contribution) -> _Touched:
         record = self._touch(delivery, contribution)
@@ -195,17 +197,13 @@ class RecordChanges:
 
     def _look_up(self) -> None:
         """Ids and states of the records that exist."""
-        keys: dict[str, list[str]] = {}
-        for name, key in self._shared:
-            keys.setdefault(name, []).append(key)
-        for name, wanted in keys.items():
-            wanted.sort()
+        for name, shared in self._shared.items():
             for key, record_id, state, reason in self._connection.execute(
                 "SELECT key, id, state, reason FROM records WHERE destination_id = ? AND object = ? AND shared = 1"
                 " AND key IN (SELECT value FROM json_each(?))",
-                (self._destination_id, name, json.dumps(wanted)),
+                (self._destination_id, name, json.dumps(sorted(shared))),
             ):
-                record = self._shared[name, key]
+                record = shared[key]
                 record.id, record.state, record.reason = record_id, state, reason
         existing = [record for record, _ in self._own if record.id]
         if existing:
@@ -221,7 +219,9 @@ class RecordChanges:
 
     def _create(self) -> None:
         """Give the others an id and write them: shared ones by key, then each message's own."""
-        created = sorted((record for record in self._shared.values() if not record.id), key=_key_of)
+        created = [
+            shared[key] for shared in self._shared.values() for key in sorted(k for k, r in shared.items() if not r.id)
+        ]
         (highest,) = self._connection.execute("SELECT max(id) FROM records").fetchone()
         next_id = (highest or 0) + 1
         for record in created:
@@ -257,7 +257,7 @@ class RecordChanges:
 
         Whether a dead one was revived, which moves the messages that wait for it.
         """
-        touched = [*self._shared.values(), *(record for record, _ in self._own)]
+        touched = [*self._all_shared(), *(record for record, _ in self._own)]
         self._connection.executemany(
             "UPDATE records SET state = 'dirty', version = ?, dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
             [
@@ -273,6 +273,9 @@ class RecordChanges:
         for record_id in sorted(dead):
             dead_letters.try_changed(self._connection, self._books, record_id, self._now_ms)
         return bool(dead)
+
+    def _all_shared(self) -> Iterator[_Touched]:
+        return (record for shared in self._shared.values() for record in shared.values())
 
     def _write_statements(self) -> None:
         self._connection.executemany(
@@ -367,7 +370,7 @@ class RecordChanges:
     def _write_tallies(self) -> None:
         rows = [
             (record.id, user_id, tally.messages, tally.first_at_ms, tally.last_at_ms)
-            for record in self._shared.values()
+            for record in self._all_shared()
             if record.tallies is not None
             for user_id, tally in record.tallies.items()
         ]
@@ -381,7 +384,7 @@ class RecordChanges:
             rows,
         )
         for (name, key, user_id), count in self._uncounted.items():
-            self._take_out(self._shared[name, key], user_id, count)
+            self._take_out(self._shared[name][key], user_id, count)
 
     def _take_out(self, record: _Touched, user_id: int, count: int) -> None:
         tally = self._connection.execute(

@@ -7,7 +7,7 @@ edge of one tree.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from gainsight_destination.destinations.contract import Delivery
 from gainsight_destination.records.books import DEAD, DELIVERED, PARKED, PENDING, Books
@@ -192,7 +192,7 @@ def shift_waiting(
     connection.executemany("UPDATE deliveries SET state = ?, reason = ? WHERE place = ?", changed)
 
 
-def _delivery(row: Sequence[object]) -> Delivery:
-    place = row[0]
-    assert isinstance(place, int)
-    return Delivery(place % OFFSETS, *row[1:])  # type: ignore[arg-type]  # columns in the order of the fields
+def _delivery(row: Sequence[Any]) -> Delivery:
+    delivery = Delivery(row[0] % OFFSETS, *row[1:])
+    delivery.without_account = bool(delivery.without_account)
+    return delivery

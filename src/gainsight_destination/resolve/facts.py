@@ -42,8 +42,11 @@ _date = itemgetter(0)
 
 def in_force(facts: list[Fact], at_ms: int) -> Fact | None:
     """The fact in force at `at_ms`; `facts` are sorted."""
-    if len(facts) < 2:
-        return facts[0] if facts else None
+    if not facts:
+        return None
+    newest = facts[-1]
+    if newest.at_ms <= at_ms:  # so it is for most messages: they come as they happen
+        return newest
     return facts[bisect_right(facts, max(at_ms, facts[0].at_ms), key=_date) - 1]
 
 

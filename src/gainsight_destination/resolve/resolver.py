@@ -281,8 +281,10 @@ class _Batch:
 
     def _count_routes(self, learned: Sequence[_Learned]) -> None:
         """Enter the messages in the books of the workspace, and in those of destinations that do not get them."""
-        counted = Counter((message.source_id, route) for message, route, *_ in learned)
-        for (source_id, route), count in counted.items():
+        routes = {route.id: route for _, route, *_ in learned}
+        counted = Counter((message.source_id, route.id) for message, route, *_ in learned)
+        for (source_id, route_id), count in counted.items():
+            route = routes[route_id]
             self._books.enter(WORKSPACE, source_id, ACCEPTED, "", count)
             for connected, reason in route.filtered:
                 self._books.enter(connected.id, source_id, FILTERED, reason, count)

@@ -1,7 +1,6 @@
 """What a message itself says of account and e-mail, read from its traits or properties."""
 
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,25 +29,31 @@ class SaidReader:
         fields = {f"field_{index}": name for index, name in enumerate((*self.names, "email"))}
         shape = msgspec.defstruct("Said", [(attribute, Any, None) for attribute in fields], rename=fields, gc=False)
         self._decode = msgspec.json.Decoder(shape).decode
-        self._values_of = attrgetter(*fields)
+        self._accounts = tuple(zip(fields, self.names, strict=False))
+        self._email = f"field_{len(self.names)}"
 
     def read(self, message: Message) -> Said:
         if message.body == b"{}":
             return NOTHING
         try:
-            *values, sent = self._values_of(self._decode(message.body))
+            found = self._decode(message.body)
         except (msgspec.DecodeError, RecursionError):  # nested deeper than can be read: it says nothing
             return NOTHING
         accounts = {}
-        for name, value in zip(self.names, values, strict=True):
+        for attribute, name in self._accounts:
+            value = getattr(found, attribute)
             if value is not None and (text := id_text(value)) is not None:
                 accounts[name] = text
         if message.type != "identify":
             return Said(accounts) if accounts else NOTHING
+        sent = getattr(found, self._email)
         email = normalise_email(sent)
         return Said(accounts, email, odd_email=email is None and sent not in (None, ""))
 
 
 def best_account(accounts: Mapping[str, str], names: Names) -> str | None:
     """The account said under the best of a destination's names."""
-    return next((accounts[name] for name in names if name in accounts), None)
+    for name in names:
+        if name in accounts:
+            return accounts[name]
+    return None

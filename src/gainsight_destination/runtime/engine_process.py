@@ -8,7 +8,9 @@ from pathlib import Path
 
 import structlog
 
+from gainsight_destination.engine import run_engine
 from gainsight_destination.errors import StoppedError
+from gainsight_destination.runtime.garbage import collect_rarely
 from gainsight_destination.runtime.link import ParentLink
 from gainsight_destination.runtime.lock import LockedError, RoleLock
 from gainsight_destination.runtime.options import EngineOptions, Retention
@@ -24,13 +26,12 @@ logger = structlog.get_logger(__name__)
 
 def run_engine_process(data_dir: Path, console_fd: int, retention: Retention) -> int:
     """Run the engine until TERM, or until the parent is gone; return the exit code."""
-    from gainsight_destination.engine import run_engine
-
     link = ParentLink()
     link.follow(STDIN)
     listener = socket.socket(fileno=console_fd)
     try:
         with RoleLock(data_dir, "engine"):
+            collect_rarely()
             run_engine(EngineOptions(data_dir, listener, link, retention))
     except LockedError as error:
         logger.warning("another engine is still stopping", reason=str(error))

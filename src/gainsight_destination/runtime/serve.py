@@ -82,10 +82,9 @@ def prepare(options: ServeOptions, clock: Clock) -> None:
 
 
 def command_of_engine(options: ServeOptions, console_fd: int) -> list[str]:
-    """How the engine is started: the same program with its hidden command."""
+    """How the engine is started."""
     return [
-        *(sys.executable, "-m", "gainsight_destination", "engine"),
-        *("--data", str(options.data_dir), "--console-fd", str(console_fd)),
-        *("--log-retention-days", str(options.retention.days)),
-        *("--log-retention-gb", str(options.retention.gigabytes)),
+        *(sys.executable, "-m", "gainsight_destination.runtime.start_engine"),
+        *(str(options.data_dir), str(console_fd)),
+        *(str(options.retention.days), str(options.retention.gigabytes)),
     ]

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +63,17 @@ class RunningServe:
 
 
 @contextmanager
-def running_serve(data_dir: Path, *, port: int = 0) -> Iterator[RunningServe]:
-    """Start the ingest process on `data_dir`; it is killed at the end if it still runs."""
+def running_serve(data_dir: Path, *, port: int = 0, log_path: Path | None = None) -> Iterator[RunningServe]:
+    """Start the ingest process on `data_dir`; it is killed at the end if it still runs.
+
+    Its log lines go to `log_path`, or to stderr.
+    """
     command = [sys.executable, "-m", __name__, str(data_dir), f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+    with ExitStack() as opened:
+        log = None if log_path is None else opened.enter_context(log_path.open("ab"))
+        process = opened.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603 - our own program
+        )
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

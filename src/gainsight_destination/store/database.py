@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,8 +23,14 @@ STATE_CACHE_KB = 65_536
 """Pages that the writer of the state keeps in memory: with SQLite's own 2 MB they are read again and again once the
 tables have grown. The log, which only grows at its end, needs no more than those."""
 
+STATE_CHECKPOINT_PAGES = 16_384
+"""The write-ahead file of the state is moved into the state itself when it has so many pages (64 MiB): a page that one
+transaction after another changes is then moved once. With SQLite's own 1,000, nearly every commit moved all of it."""
 
-def connect(path: Path, *, read_only: bool = False, cache_kb: int = 2_000) -> sqlite3.Connection:
+
+def connect(
+    path: Path, *, read_only: bool = False, cache_kb: int = 2_000, checkpoint_pages: int = 1_000
+) -> sqlite3.Connection:
     """Open a SQLite file with the settings every file of the product uses: WAL, full sync, foreign keys."""
     if read_only:
         connection = sqlite3.connect(
@@ -42,8 +47,14 @@ def connect(path: Path, *, read_only: bool = False, cache_kb: int = 2_000) -> sq
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = {-cache_kb}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
+
+
+def connect_state(path: Path) -> sqlite3.Connection:
+    """Open the state as its one busy writer does."""
+    return connect(path, cache_kb=STATE_CACHE_KB, checkpoint_pages=STATE_CHECKPOINT_PAGES)
 
 
 @contextmanager
@@ -78,7 +89,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{path.stem}-writer")
-        self._connection = self._executor.submit(partial(connect, path, cache_kb=STATE_CACHE_KB)).result()
+        self._connection = self._executor.submit(connect_state, path).result()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._closed = False

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.oracle_runs import calls_at_sandbox, run_at_sandbox, run_without_sandbox
+from tests.support.oracle_runs import calls_at_sandbox, run_at_sandbox, run_one_by_one, run_without_sandbox
 from tests.support.stories import Story, disturbed_order, stories, story_of
 
 SOAK = settings.default.max_examples // 100
@@ -40,10 +40,12 @@ def test_the_same_story_gives_the_same_requests(story: Story, seed: int | None) 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_a_story_that_once_went_wrong(path: Path) -> None:
-    """Each kept story, in its order and disturbed."""
+    """Each kept story, in its order and disturbed, and one message after the other."""
     story = story_of(json.loads(path.read_text()))
     order = list(range(len(story.messages)))
     assert run_without_sandbox(story, order, None) == []
+    assert run_one_by_one(story, settled=False) == []
+    assert run_one_by_one(story, settled=True) == []
     assert run_at_sandbox(story, None) == []
     for seed in range(2 * SOAK):
         chance = random.Random(seed)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tests.oracle.fields import Field
 from tests.oracle.messages import Receipt, day, iso
 from tests.support.delivery import EVENTS, USAGE, Delivery, delivery_at_sandbox
 from tests.support.pipeline import DAY_MS, Pipeline
-from tests.support.stories import Request, Story, disturbed_order, requests_in
+from tests.support.stories import Request, Story, disturbed_order, request_of, requests_in
 
 CONNECTED = (1, 2)
 SOURCES = {1: "website", 2: "server", 3: "other"}
@@ -213,20 +213,43 @@ def run_without_sandbox(story: Story, order: Sequence[int], chance: random.Rando
 
     With a `chance` the way is disturbed: resolved in between, settled in between, begun anew in between.
     """
+
+    def disturb(pipeline: Pipeline) -> None:
+        if chance is not None and chance.random() < 0.4:
+            pipeline.resolve(max_messages=chance.choice([1, 2, 1000]))
+            if chance.random() < 0.3:
+                pipeline.settle()
+            if chance.random() < 0.3:
+                pipeline.restart()
+
+    return _run_without_sandbox(story, requests_in(story, order, chance or random.Random(0)), disturb)
+
+
+def run_one_by_one(story: Story, *, settled: bool) -> list[str]:
+    """Resolve each message by itself, perhaps deliver what came of it, and go on to the next."""
+
+    def rest(pipeline: Pipeline) -> None:
+        pipeline.resolve()
+        if settled:
+            pipeline.settle()
+
+    return _run_without_sandbox(story, [request_of(story, [n]) for n in range(len(story.messages))], rest)
+
+
+def _run_without_sandbox(
+    story: Story, requests: Iterable[Request], after_each: Callable[[Pipeline], None]
+) -> list[str]:
+    order: list[int] = []
     with fast_directory() as directory:
         for name, content in fresh_files().items():
             (Path(directory) / name).write_bytes(content)
         pipeline = Pipeline(Path(directory), **story.settings)
         pipeline.destination._schemas = PRODUCT_SCHEMAS
         try:
-            for request in requests_in(story, order, chance or random.Random(0)):
+            for request in requests:
                 pipeline.log.append([entry_of(request)])
-                if chance is not None and chance.random() < 0.4:
-                    pipeline.resolve(max_messages=chance.choice([1, 2, 1000]))
-                    if chance.random() < 0.3:
-                        pipeline.settle()
-                    if chance.random() < 0.3:
-                        pipeline.restart()
+                order += request.positions
+                after_each(pipeline)
             pipeline.resolve()
             found = _compare_drafts(pipeline, story, order, waiting_is_over=False)
             pipeline.now_ms += 31 * DAY_MS

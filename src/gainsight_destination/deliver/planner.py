@@ -23,6 +23,8 @@ class Batch(NamedTuple):
     records: tuple[Record, ...]
     told_apart: bool = False
     """They were refused together with others before."""
+    worthwhile: int = 1
+    """It goes only because so many are due: a call for fewer that have really changed can wait for more."""
 
 
 class Plan(NamedTuple):
@@ -55,12 +57,12 @@ def plan(
                 (destination_id, spec.name, presence, batch_limit, limit),
             ).fetchall()
             due = [row for row in rows if row[9] <= now_ms]
-            go_at_ms = _go_at_ms(due, limit, patience_ms)
-            if due and go_at_ms <= now_ms:
-                return Plan(
-                    Batch(spec, presence, tuple(Record(*row[:9]) for row in due), batch_limit is not None), None
-                )
-            look_again += [go_at_ms] if due else []
+            waited_at_ms = _waited_at_ms(due, patience_ms)
+            if due and (len(due) >= limit or waited_at_ms <= now_ms):
+                records = tuple(Record(*row[:9]) for row in due)
+                worthwhile = limit if waited_at_ms > now_ms else 1
+                return Plan(Batch(spec, presence, records, batch_limit is not None, worthwhile), None)
+            look_again += [waited_at_ms] if due else []
             look_again += [row[9] for row in rows[len(due) : len(due) + 1]]
     return Plan(None, min(look_again, default=None))
 
@@ -79,10 +81,8 @@ def _groups(
             yield presence, batch_limit
 
 
-def _go_at_ms(due: Sequence[tuple[object, ...]], limit: int, patience_ms: int) -> int:
-    """When these records go: at once if full, retried, refused or parked; else when the oldest has waited."""
-    if len(due) >= limit:
-        return 0
+def _waited_at_ms(due: Sequence[tuple[object, ...]], patience_ms: int) -> int:
+    """When these records go even if they are few: at once if one is retried or parked; else when one has waited."""
     waits = []
     for row in due:
         attempts, dirty_since_ms, due_at_ms, state = row[6], row[8], row[9], row[10]

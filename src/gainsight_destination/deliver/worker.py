@@ -216,7 +216,8 @@ class DeliveryWorker:
             else:
                 drafts = await self._ready(drafts)
                 if drafts:
-                    await self._write(drafts, await self._destination.deliver(drafts, self._calls))
+                    worthwhile = min(batch.worthwhile, len(drafts))
+                    await self._write(drafts, await self._destination.deliver(drafts, self._calls, worthwhile))
             self._failures.clear()
         except BatchRejectedError as error:
             if not batch.told_apart:

@@ -402,9 +402,11 @@ class RecordDestination(Protocol):
         """What records of one object should hold, in the same order. `prepare` has run."""
         ...
 
-    async def deliver(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Outcome]:
+    async def deliver(self, drafts: Sequence[Draft], calls: Calls, worthwhile: int = 1) -> Mapping[int, Outcome]:
         """Make the other system hold the drafts: one object, all present or all absent. An outcome per record id.
 
+        With fewer changed drafts than `worthwhile` it makes no write: the unchanged are `Delivered`, the others
+        `Deferred` by 0 seconds, to go together with more.
         Writes with one call at most; what needs another call is `Deferred` by 0 seconds. Raises the call errors
         above; then no record of the batch has changed on the other side, unless the error is uncertain.
         """

@@ -1,7 +1,7 @@
 """The Gainsight destination as the engine sees it: placement, projection and delivery put together."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from gainsight_destination.destinations.gainsight.projection import Projection
 from gainsight_destination.destinations.gainsight.responses import NO_MATCH, read_answer, records_of
 from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
-from gainsight_destination.events.account_ids import spellings
+from gainsight_destination.events.account_ids import normalise_account_id, spellings
 from gainsight_destination.events.timestamps import DAY_MS
 
 INTEGRATION_NAME: Final = "Gainsight"
@@ -47,7 +47,7 @@ RECHECK_COMPANY_SECONDS: Final = 1_860.0
 ASYNC_FROM_PEOPLE: Final = 3
 """From this many people on, one asynchronous call and the look at its result cost less than single calls."""
 FIRST_POLL_SECONDS: Final = 5.0
-METADATA_FRESH_MS: Final = 6 * 3_600_000
+METADATA_FRESH_MS: Final = 12 * 3_600_000
 """Metadata is read again after so long; at once after a refusal, a pause or a retry, when it may have changed."""
 
 
@@ -82,6 +82,7 @@ class GainsightDestination:
         self._schemas: dict[str, Schema] = {}
         self._described_at_ms: dict[str, int] = {}
         self._people_in_bulk = True
+        self._companies_listed = False
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -143,24 +144,42 @@ class GainsightDestination:
 
     # -- drafts to calls
 
-    async def deliver(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Outcome]:
+    async def deliver(self, drafts: Sequence[Draft], calls: Calls, worthwhile: int = 1) -> Mapping[int, Outcome]:
         remote_ids = await self._company_ids({r for d in drafts for r in d.references if r.object == COMPANY}, calls)
         people = [r for d in drafts for r in d.references if r.object == PERSON]
         remote_ids |= await calls.known(people)
         object_name = drafts[0].record.object
         if object_name == COMPANY:
-            return await self._deliver_companies(drafts, remote_ids, calls)
+            return await self._deliver_companies(drafts, remote_ids, calls, worthwhile)
         if object_name == PERSON:
-            return await self._deliver_people(drafts, remote_ids, calls)
-        return await self._deliver_rows(drafts, remote_ids, calls)
+            return await self._deliver_people(drafts, remote_ids, calls, worthwhile)
+        return await self._deliver_rows(drafts, remote_ids, calls, worthwhile)
 
-    async def _company_ids(self, wanted: Collection[Reference], calls: Calls) -> dict[Reference, str | None]:
+    async def _company_ids(self, wanted: Set[Reference], calls: Calls) -> dict[Reference, str | None]:
         """GSIDs of Companies by our references, asking Gainsight for those not known freshly."""
         known = await calls.known(wanted)
-        unknown = sorted(set(wanted) - known.keys())
+        if not self._companies_listed and wanted - known.keys():
+            listed, complete = await self._list_companies(calls)
+            self._companies_listed = True
+            absent = dict.fromkeys(wanted - listed.keys() - known.keys()) if complete else {}
+            await calls.learned(listed | absent)
+            known |= {reference: listed.get(reference) for reference in wanted & (listed.keys() | absent.keys())}
+        unknown = sorted(wanted - known.keys())
         for start in range(0, len(unknown), requests.MAX_RECORDS):
             known |= await self._query_companies(unknown[start : start + requests.MAX_RECORDS], calls)
         return known
+
+    async def _list_companies(self, calls: Calls) -> tuple[dict[Reference, str | None], bool]:
+        """GSIDs of as many Companies as one call gives, and whether those are all."""
+        field = self.settings.account_field
+        call = requests.list_all(requests.COMPANY_OBJECT, field)
+        rows = self._rows_found(call, await calls.send(call))
+        listed: dict[Reference, str | None] = {}
+        for row in rows:
+            account = row.get(field)
+            if isinstance(account, str) and account.strip():
+                listed.setdefault(Reference(COMPANY, normalise_account_id(account)), str(row["Gsid"]))
+        return listed, len(rows) < requests.QUERY_ROWS
 
     async def _query_companies(self, unknown: Sequence[Reference], calls: Calls) -> dict[Reference, str | None]:
         reference_of = {spelling: reference for reference in unknown for spelling in spellings(reference.name)}
@@ -189,7 +208,7 @@ class GainsightDestination:
             await self._query_companies(companies[: requests.MAX_RECORDS], calls)
 
     async def _deliver_companies(
-        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls
+        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls, worthwhile: int
     ) -> Mapping[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
         there = [draft for draft in drafts if remote_ids.get(draft.references[0]) is not None]
@@ -202,6 +221,8 @@ class GainsightDestination:
             outcomes |= {draft.record.id: Deferred(0, "the next call inserts it") for draft in absent}
         elif absent:
             outcomes |= await self._insert_companies(absent, calls)
+        if changed and len(changed) + len(absent) < worthwhile:
+            return outcomes | _held(changed)
         if changed:
             call = requests.update_companies(changed, remote_ids)
             try:
@@ -229,7 +250,7 @@ class GainsightDestination:
         }
 
     async def _deliver_people(
-        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls
+        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls, worthwhile: int
     ) -> Mapping[int, Outcome]:
         digests = {d.record.id: digest(requests.person_body(d, remote_ids)) for d in drafts}
         outcomes: dict[int, Outcome] = {
@@ -238,6 +259,8 @@ class GainsightDestination:
             if digests[d.record.id] == d.record.delivered_digest
         }
         changed = [draft for draft in drafts if draft.record.id not in outcomes]
+        if len(changed) < worthwhile:
+            return outcomes | _held(changed)
         if len(changed) >= ASYNC_FROM_PEOPLE and self._people_in_bulk:
             try:
                 return outcomes | await self._submit_people(changed, remote_ids, digests, calls)
@@ -291,7 +314,7 @@ class GainsightDestination:
         return outcomes
 
     async def _deliver_rows(
-        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls
+        self, drafts: Sequence[Draft], remote_ids: Mapping[Reference, str | None], calls: Calls, worthwhile: int
     ) -> Mapping[int, Outcome]:
         object_name = drafts[0].record.object
         rows = {draft.record.id: requests.row(draft, remote_ids) for draft in drafts}
@@ -304,8 +327,8 @@ class GainsightDestination:
             draft.record.id: Delivered(digests[draft.record.id], missing=_missing(draft, remote_ids))
             for draft in drafts
         }
-        if not changed:
-            return outcomes
+        if not changed or len(changed) < worthwhile:
+            return outcomes | _held(changed)
         update = changed[0].record.presence == "present"
         call = requests.write_rows(
             self.api_name(object_name),
@@ -341,6 +364,10 @@ def digest(content: Any) -> bytes:
     """Identifies what was delivered, so that an unchanged record costs no call."""
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _held(drafts: Sequence[Draft]) -> dict[int, Outcome]:
+    return {draft.record.id: Deferred(0, "waits for a fuller batch") for draft in drafts}
 
 
 def _missing(draft: Draft, remote_ids: Mapping[Reference, str | None]) -> tuple[Reference, ...]:

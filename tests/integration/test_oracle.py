@@ -12,27 +12,29 @@ from tests.support.stories import Story, disturbed_order, stories, story_of
 
 SOAK = settings.default.max_examples // 100
 """How many times as much as usual; the profile `soak` says so."""
+SEEDS = st.one_of(st.none(), *[st.integers(0, 2**16)] * 3)
+"""Without one, in order and undisturbed: then Gainsight holds nothing that was right for a while only."""
 KEPT = sorted((Path(__file__).parents[1] / "data" / "oracle").glob("*.json"))
 
 
-@settings(max_examples=300 * SOAK)
+@settings(max_examples=200 * SOAK)
 @given(stories(longest=14), st.integers(0, 2**16))
 def test_drafts_are_what_the_oracle_says(story: Story, seed: int) -> None:
     """P2, P4, P5: messages in any order, split, repeated and with restarts give the records and books they should."""
     chance = random.Random(seed)
-    for _ in range(3):
+    for _ in range(2):
         assert run_without_sandbox(story, disturbed_order(story, chance), chance) == []
 
 
-@settings(max_examples=40 * SOAK)
-@given(stories(longest=14), st.none() | st.integers(0, 2**16))
+@settings(max_examples=60 * SOAK)
+@given(stories(longest=14), SEEDS)
 def test_gainsight_holds_what_the_oracle_says(story: Story, seed: int | None) -> None:
     """P2 to P6: the same at the sandbox, delivered in between and with faults on the way."""
     assert run_at_sandbox(story, seed) == []
 
 
 @settings(max_examples=5 * SOAK)
-@given(stories(longest=14), st.none() | st.integers(0, 2**16))
+@given(stories(longest=14), SEEDS)
 def test_the_same_story_gives_the_same_requests(story: Story, seed: int | None) -> None:
     """P10: same messages, settings, clock and disturbances: the same calls, in the same order, with the same bodies."""
     assert calls_at_sandbox(story, seed) == calls_at_sandbox(story, seed)

@@ -304,7 +304,7 @@ def _drafts(pipeline: Pipeline) -> dict[str, Rows]:
 
 FAULTS = (
     *("429", "429-apig", "500", "502", "503", "504", "result-false", "truncated-json", "not-json"),
-    *("disconnect-before", "disconnect-after", "redirect", "unauthorized", "forbidden-ip"),
+    *("disconnect-before", "redirect", "unauthorized", "forbidden-ip", *["disconnect-after"] * 4),
 )
 
 
@@ -354,7 +354,7 @@ class SandboxRun:
             rules = [
                 {
                     "fault": self.chance.choice(FAULTS),
-                    "match": {"probability": 0.2, "seed": self.chance.randrange(1000)},
+                    "match": {"probability": 0.3, "seed": self.chance.randrange(1000)},
                     "times": self.chance.randint(1, 3),
                 }
                 for _ in range(self.chance.randint(1, 3))

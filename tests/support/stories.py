@@ -319,16 +319,23 @@ def told_messages(draw: st.DrawFn) -> dict[str, Any]:
         message["via"], item["type"], envelope = item["type"], draw(st.sampled_from([item["type"], "page", None])), {}
     elif special == 13:
         message["via"], envelope = "archive", {}
+        item["sentAt"] = iso(NOW_MS + received + 3_600_000)  # of no meaning here
     return message | {"item": item} | ({"envelope": envelope} if envelope else {})
 
 
+THEMES = {
+    "links": ["alias"] * 5 + ["track"] * 3 + ["identify"] * 2,
+    "facts": ["alias"] + ["identify"] * 4 + ["track"] * 4 + ["group", "page"],
+    "people": ["identify"] * 6 + ["group"] * 2 + ["track"],
+}
+
+
 @st.composite
-def links_and_facts(draw: st.DrawFn) -> dict[str, Any]:
-    """A message of a story about who is who, with little else in it."""
-    kinds = ["alias"] * 2 + ["identify"] * 3 + ["track"] * 4 + ["group", "page"]
-    kind = draw(st.sampled_from(kinds))
+def plain_messages(draw: st.DrawFn, theme: str) -> dict[str, Any]:
+    """A message of a story about one theme, with little else in it."""
+    kind = draw(st.sampled_from(THEMES[theme]))
     user, anonymous = st.sampled_from(["u1", "u2", "u3"]), st.sampled_from(["a1", "a2", "u1"])
-    item: dict[str, Any] = {"type": kind, "timestamp": iso(NOW_MS + draw(st.integers(-6, 0)) * 60_000)}
+    item: dict[str, Any] = {"type": kind, "timestamp": iso(NOW_MS + draw(st.integers(-3, 0)) * 60_000)}
     item["messageId"] = draw(st.sampled_from("amz"))
     who = 0 if kind == "alias" else draw(st.integers(0, 3))
     if who <= 2:
@@ -341,11 +348,8 @@ def links_and_facts(draw: st.DrawFn) -> dict[str, Any]:
     elif kind == "group":
         item["groupId"] = draw(account)
     elif kind == "identify":
-        told = {
-            "accountId": account,
-            "email": st.sampled_from(["x@a.test", "y@b.test"]),
-            "title": st.sampled_from("AB"),
-        }
+        emails = ["x@a.test", "y@b.test"] + (["z@c.test", "w@d.test"] if theme == "people" else [])
+        told = {"accountId": account, "email": st.sampled_from(emails), "title": st.sampled_from("AB")}
         item["traits"] = draw(st.fixed_dictionaries({}, optional=told))
     elif kind == "track":
         item["event"] = "Seen"
@@ -381,9 +385,9 @@ def stories(draw: st.DrawFn, *, longest: int) -> Story:
     settings = {
         name: draw(values) for name, values in SETTINGS.items() if draw(st.integers(1, 10)) > 10 - OFTEN.get(name, 2)
     }
-    about = draw(st.sampled_from([links_and_facts, told_messages]))
+    about = draw(st.sampled_from([*(plain_messages(theme) for theme in THEMES), *[told_messages()] * 2]))
     shortest = draw(st.sampled_from([1, longest // 3, longest * 2 // 3]))  # else lists are short on average
-    told = _numbered(draw(st.lists(about(), min_size=shortest, max_size=longest)))
+    told = _numbered(draw(st.lists(about, min_size=shortest, max_size=longest)))
     appear = draw(st.sampled_from([0, 0, 1, 2]))
     if settings.get("createCompanies"):
         appear = 0

@@ -1,13 +1,19 @@
 """Fixtures that several test files share."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.pipeline import Pipeline
 from tests.support.system import System
+
+settings.register_profile("usual", deadline=None, print_blob=True)
+settings.register_profile("soak", parent=settings.get_profile("usual"), max_examples=4_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from gainsight_destination.deliver.worker import DeliveryWorker
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
@@ -14,7 +16,7 @@ from gainsight_destination.observe.status import status
 from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
 from gainsight_destination.resolve.resolver import Resolver
-from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
+from gainsight_destination.sandbox.testing import PLAIN, RunningSandbox, running_sandbox
 from gainsight_destination.store.database import Database
 from gainsight_destination.testing import ManualClock
 from tests.support.pipeline import ACCESS_KEY, NOW_MS, WINDOW_MS, Pipeline
@@ -48,6 +50,7 @@ class Delivery:
             self.connected,
             settings_version=self.version,
             jitter=lambda: 1.0,
+            transport=httpx.AsyncHTTPTransport(verify=PLAIN),
         )
         self.resolver = self.database.submit(
             lambda connection: Resolver(connection, self.pipeline.log, [self.connected], duplicate_window_ms=WINDOW_MS)
@@ -71,6 +74,10 @@ class Delivery:
         entries = self.pipeline.log.read(offset[0], max_messages=100_000)
         if entries:
             await self.database.write(lambda _: self.resolver.resolve(entries, self.clock.now_ms()))
+
+    async def expire(self) -> None:
+        """End the waiting of what is parked too long, as the engine does from time to time."""
+        await self.database.write(lambda _: self.resolver.expire_parked(self.clock.now_ms()))
 
     async def read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         def query(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from gainsight_destination.destinations.contract import Delivery, Statement
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.events.message import Message, decode_body, messages_of
 from gainsight_destination.records import deliveries
-from gainsight_destination.resolve.identities import IdentityGraph
+from gainsight_destination.resolve.identities import ANONYMOUS, IdentityGraph
 
 
 class StoreReader:
@@ -33,6 +33,10 @@ class StoreReader:
 
     def identity(self, identity_id: int) -> str:
         return self._text("identities", identity_id)
+
+    def is_anonymous(self, identity_id: int) -> bool:
+        (kind,) = self._connection.execute("SELECT kind FROM identities WHERE id = ?", (identity_id,)).fetchone()
+        return bool(kind == ANONYMOUS)
 
     def _text(self, table: str, row_id: int) -> str:
         text = self._texts.get((table, row_id))

@@ -289,6 +289,10 @@ class RecordReader(Protocol):
         """The userId or anonymousId as text."""
         ...
 
+    def is_anonymous(self, identity_id: int) -> bool:
+        """Whether it is an anonymousId; a userId and an equal anonymousId are two identities."""
+        ...
+
     def email_of_user(self, user_id: int, at_ms: int) -> int | None:
         """The e-mail in force for a user."""
         ...

@@ -236,6 +236,8 @@ def _event_name(wire: _Wire) -> str:
 
 
 def _body(kind: str, wire: _Wire) -> bytes:
+    if kind == "alias":
+        return b"{}"
     raw = bytes(wire.traits if kind == "identify" or kind == "group" else wire.properties)
     if not raw or raw == b"null":
         return b"{}"

@@ -10,6 +10,9 @@ DAY_MS = 86_400_000
 SECONDS_BELOW = 31_557_600_000
 """A number below this is seconds, else milliseconds: the threshold of Segment's own date parser (new-date)."""
 
+DIGITS_OF_A_DAY = 8
+"""A text of so many digits is YYYYMMDD, any other is an epoch number."""
+
 EARLIEST_MS = -62_135_596_800_000
 LATEST_MS = 253_402_300_799_999
 
@@ -26,6 +29,8 @@ def parse_timestamp_ms(value: object) -> int | None:
     None when it is absent or no date can be made of it.
     """
     if isinstance(value, str):
+        if value.isdecimal() and len(value) != DIGITS_OF_A_DAY:  # Python would read 13 digits as a day and a time
+            return _parse_loosely_ms(value)
         try:
             parsed = datetime.fromisoformat(value)
         except ValueError:

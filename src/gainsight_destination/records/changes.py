@@ -330,10 +330,7 @@ class RecordChanges:
         record_ids = sorted({record.id for record in changed.records})
         touches: list[tuple[int, int, int]] = []
         if delivery.state:  # filtered or parked: it waits for no record any more
-            self._connection.executemany(
-                "DELETE FROM touches WHERE record_id = ? AND offset = ?",
-                [(record_id, delivery.offset) for record_id in record_ids],
-            )
+            self._wait_for_none(delivery, record_ids)
             delivery.open_records = delivery.parked_records = delivery.dead_records = 0
         else:
             self._wait_for(delivery, before, changed.records)
@@ -355,11 +352,21 @@ class RecordChanges:
         delivery.parked_records += sum(record.state == "parked" for record in fresh.values())
         delivery.state, delivery.reason = deliveries.state_of_records(delivery, because)
 
-    def _write_drop(self, delivery: Delivery, records: list[int]) -> None:
-        self._connection.executemany(
+    def _wait_for_none(self, delivery: Delivery, record_ids: Sequence[int]) -> None:
+        """Forget what a message waits for: these records, and perhaps others that it was moved away from before."""
+        found = self._connection.executemany(
             "DELETE FROM touches WHERE record_id = ? AND offset = ?",
-            [(record_id, delivery.offset) for record_id in records],
-        )
+            [(record_id, delivery.offset) for record_id in record_ids],
+        ).rowcount
+        if max(found, 0) < delivery.open_records:
+            self._connection.execute(
+                "DELETE FROM touches WHERE offset = ?"
+                " AND record_id IN (SELECT id FROM records WHERE destination_id = ?)",
+                (delivery.offset, self._destination_id),
+            )
+
+    def _write_drop(self, delivery: Delivery, records: list[int]) -> None:
+        self._wait_for_none(delivery, records)
         self._books.move(
             self._destination_id, delivery.source_id, (delivery.state, delivery.reason), (FILTERED, delivery.reason)
         )

@@ -47,6 +47,8 @@ def place(delivery: Delivery, settings: GainsightSettings) -> Placement:
 
 def _place_track(delivery: Delivery, settings: GainsightSettings) -> Placement:
     assert delivery.event_id is not None
+    if settings.event_object is None and settings.usage_object is None:
+        return Placement(state="filtered", reason=SWITCHED_OFF)
     if delivery.account_id is None and not delivery.without_account:
         return Placement(state="parked", reason=NO_ACCOUNT)
     touched = []
@@ -56,7 +58,7 @@ def _place_track(delivery: Delivery, settings: GainsightSettings) -> Placement:
         user_id = delivery.user_id if settings.usage_grain == "user" else ""
         key = f"{delivery.account_id or 0}/{user_id}/{delivery.event_id}/{utc_day(delivery.at_ms)}"  # see UsageKey
         touched.append(Contribution(USAGE, key, delivery.user_id))
-    return Placement(tuple(touched)) if touched else Placement(state="filtered", reason=SWITCHED_OFF)
+    return Placement(tuple(touched))
 
 
 def _place_group(delivery: Delivery) -> Placement:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from gainsight_destination.destinations.contract import Draft, Record, RecordReader, Reference, Statement
 from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
-from gainsight_destination.destinations.gainsight.schema import Schema, fit
+from gainsight_destination.destinations.gainsight.schema import Field, Schema, fit
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.events.timestamps import iso_day, iso_utc
@@ -36,6 +36,10 @@ PERSON_EMAIL: Final = "personEmail"
 """Draft field of a row: a helper key by which Gainsight looks the Person up; it is not stored."""
 ACCOUNT: Final = "account"
 """Draft field: the account id a record belongs to, in the clear; `requests.py` turns it into lookups."""
+
+
+TITLE: Final = Field("Title", "STRING", 255)
+"""The text on a link of Person and Company, with the length that Gainsight's text fields have."""
 
 
 class Mapped(NamedTuple):
@@ -137,11 +141,11 @@ class Projection:
         email = reader.email(int(record.key))
         said = reader.statements(record.id)
         mapped = map_traits(said, self._person_fields, schema)
-        fields = {"Email": email, **mapped.fields}
+        fields = {**mapped.fields, "Email": email}
         if "Name" not in fields and schema.can_write("Name"):
             parts = [str(fields[part]) for part in ("FirstName", "LastName") if fields.get(part)]
             if parts:
-                fields["Name"] = " ".join(parts)
+                fields["Name"] = fit(" ".join(parts), schema.fields["Name"]).value
         titles: dict[int, Any] = {}
         for _, _, statement, _ in said:
             if statement.says_member is not None:
@@ -149,10 +153,10 @@ class Projection:
         for _, _, statement, traits in said:
             if statement.account_id in titles and "title" in traits:
                 titles[statement.account_id] = traits["title"]
-        links = sorted((reader.account(account_id), title) for account_id, title in titles.items())
+        links = sorted((reader.account(account_id), account_id) for account_id in titles)
         fields["companies"] = [
-            {ACCOUNT: account} | ({} if title is ... else {"Title": None if title is None else str(title)})
-            for account, title in links
+            {ACCOUNT: account} | ({} if titles[account_id] is ... else {"Title": fit(titles[account_id], TITLE).value})
+            for account, account_id in links
         ]
         return Draft(
             record,
@@ -180,7 +184,7 @@ class Projection:
             explicit = traits_of_fields({}, self._settings.event_fields)
             mapped = map_traits(said, explicit, schema)
             fields |= {"Properties__gc": json.dumps(properties, ensure_ascii=False, separators=(",", ":"))}
-            fields |= mapped.fields
+            fields = {**fields, **mapped.fields, "Message_Id__gc": delivery.message_id}
             notices = mapped.notices
         draft = self._row(reader, record, schema, fields, delivery.email_id, notices)
         return replace(draft, wanted=delivery.state not in ("filtered", "parked"))
@@ -190,9 +194,10 @@ class Projection:
         count, first_at_ms, last_at_ms = reader.tally(record.id)
         account = reader.account(key.account_id) if key.account_id else None
         user = None if key.user_id is None else reader.identity(key.user_id)
+        anonymous = key.user_id is not None and reader.is_anonymous(key.user_id)
         event, day = reader.event_name(key.event_id), iso_day(key.day)
         fields: dict[str, Any] = {
-            "Usage_Key__gc": usage_digest(account, user, event, day),
+            "Usage_Key__gc": usage_digest(account, user, event, day, anonymous=anonymous),
             "Usage_Date__gc": day,
             "Event_Name__gc": event,
             "Account_Id__gc": account,
@@ -243,7 +248,8 @@ class Projection:
         return Draft(record, name, fitted, tuple(references), awaits, notices=tuple(sorted(found)))
 
 
-def usage_digest(account: str | None, user: str | None, event: str, day: str) -> str:
-    """The stable key of a daily usage row: 40 hex digits of its grain."""
-    grain = json.dumps([account, user, event, day], ensure_ascii=False, separators=(",", ":"))
+def usage_digest(account: str | None, user: str | None, event: str, day: str, *, anonymous: bool = False) -> str:
+    """The stable key of a daily usage row: 40 hex digits of its grain. `anonymous`: the user is an anonymousId."""
+    who = {"anonymousId": user} if anonymous else user
+    grain = json.dumps([account, who, event, day], ensure_ascii=False, separators=(",", ":"))
     return blake2b(grain.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()

@@ -26,7 +26,7 @@ demo: $(VENV)/.ready ## sandbox + server + sample traffic; ARGS=--exit stops aft
 test: $(VENV)/.ready ## the whole test-suite; ARGS are given to pytest
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-soak: $(VENV)/.ready ## long runs: every crash point, every disk write, 1,000 kills; hours (tests marked `soak`)
+soak: $(VENV)/.ready ## long runs: every crash point, every disk write, 1,000 kills, the oracle; hours (tests marked `soak`)
 	@SOAK=1 $(BIN)/python -m pytest -n 2 -m soak $(ARGS)
 
 check: $(VENV)/.ready ## lint, format, types, import rules, lock file

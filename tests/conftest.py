@@ -1,6 +1,5 @@
 """Fixtures that several test files share."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ import pytest
 from hypothesis import settings
 
 from tests.support.pipeline import Pipeline
+from tests.support.soak import SOAK
 from tests.support.system import System
 
 settings.register_profile("usual", deadline=None, print_blob=True)
 settings.register_profile("soak", parent=settings.get_profile("usual"), max_examples=4_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
+settings.load_profile("soak" if SOAK else "usual")
 
 
 @pytest.fixture

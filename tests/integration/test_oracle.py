@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from tests.support.oracle_runs import calls_at_sandbox, run_at_sandbox, run_one_by_one, run_without_sandbox
 from tests.support.stories import Story, disturbed_order, stories, story_of
 
-SOAK = settings.default.max_examples // 100
-"""How many times as much as usual; the profile `soak` says so."""
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(7_200)]
+MORE = settings.default.max_examples // 100
+"""How many times as much as usual in a soak."""
 SEEDS = st.one_of(st.none(), *[st.integers(0, 2**16)] * 3)
 """Without one, in order and undisturbed: then Gainsight holds nothing that was right for a while only."""
 KEPT = sorted((Path(__file__).parents[1] / "data" / "oracle").glob("*.json"))
 
 
-@settings(max_examples=200 * SOAK)
+@settings(max_examples=200 * MORE)
 @given(stories(longest=14), st.integers(0, 2**16))
 def test_drafts_are_what_the_oracle_says(story: Story, seed: int) -> None:
     """P2, P4, P5: messages in any order, split, repeated and with restarts give the records and books they should."""
@@ -26,14 +27,14 @@ def test_drafts_are_what_the_oracle_says(story: Story, seed: int) -> None:
         assert run_without_sandbox(story, disturbed_order(story, chance), chance) == []
 
 
-@settings(max_examples=60 * SOAK)
+@settings(max_examples=60 * MORE)
 @given(stories(longest=14), SEEDS)
 def test_gainsight_holds_what_the_oracle_says(story: Story, seed: int | None) -> None:
     """P2 to P6: the same at the sandbox, delivered in between and with faults on the way."""
     assert run_at_sandbox(story, seed) == []
 
 
-@settings(max_examples=5 * SOAK)
+@settings(max_examples=5 * MORE)
 @given(stories(longest=14), SEEDS)
 def test_the_same_story_gives_the_same_requests(story: Story, seed: int | None) -> None:
     """P10: same messages, settings, clock and disturbances: the same calls, in the same order, with the same bodies."""
@@ -49,7 +50,7 @@ def test_a_story_that_once_went_wrong(path: Path) -> None:
     assert run_one_by_one(story, settled=False) == []
     assert run_one_by_one(story, settled=True) == []
     assert run_at_sandbox(story, None) == []
-    for seed in range(2 * SOAK):
+    for seed in range(2 * MORE):
         chance = random.Random(seed)
         assert run_without_sandbox(story, disturbed_order(story, chance), chance) == []
         assert run_at_sandbox(story, seed) == []

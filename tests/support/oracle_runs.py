@@ -372,7 +372,7 @@ class SandboxRun:
                 await delivery.resolve()
                 if chance.random() < 0.6:
                     self.earlier.append(as_rows(self._oracle().delivered()))
-                    await delivery.drain(minutes=chance.choice([0.05, 1, 600]))
+                    await delivery.drain(minutes=chance.choice([0.05, 0.05, 1, 600]))
             if chance.random() < 0.2:
                 await delivery.restart()
 

@@ -334,7 +334,7 @@ THEMES = {
 def plain_messages(draw: st.DrawFn, theme: str) -> dict[str, Any]:
     """A message of a story about one theme, with little else in it."""
     kind = draw(st.sampled_from(THEMES[theme]))
-    user, anonymous = st.sampled_from(["u1", "u2", "u3"]), st.sampled_from(["a1", "a2", "u1"])
+    user, anonymous = st.sampled_from(["u1", "u1", "u2", "u2", "u3"]), st.sampled_from(["a1", "a2", "u1"])
     item: dict[str, Any] = {"type": kind, "timestamp": iso(NOW_MS + draw(st.integers(-3, 0)) * 60_000)}
     item["messageId"] = draw(st.sampled_from("amz"))
     who = 0 if kind == "alias" else draw(st.integers(0, 3))
@@ -344,7 +344,7 @@ def plain_messages(draw: st.DrawFn, theme: str) -> dict[str, Any]:
         item["anonymousId"] = draw(anonymous)
     account = st.sampled_from([INITECH, INITECH_15, GLOBEX_15, UNKNOWN])
     if kind == "alias":
-        item["previousId"] = draw(user | anonymous)
+        item["previousId"] = draw(st.one_of(user, user, anonymous))  # circles too
     elif kind == "group":
         item["groupId"] = draw(account)
     elif kind == "identify":

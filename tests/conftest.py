@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.memory import directory_in_memory
 from tests.support.pipeline import Pipeline
 from tests.support.soak import SOAK
 from tests.support.system import System
@@ -30,6 +31,13 @@ def make_pipeline(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
     yield make
     for pipeline in made:
         pipeline.close()
+
+
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    """A directory of the test's own, in memory."""
+    with directory_in_memory() as path:
+        yield path
 
 
 @pytest.fixture

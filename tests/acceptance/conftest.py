@@ -1,31 +1,20 @@
 """Fixtures of the tests in which processes die and disks fail."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 from tests.support.driver import Driver, Run
+from tests.support.memory import directory_in_memory
 from tests.support.virtual import EVENTS
 
-MEMORY = Path("/dev/shm")
-
 
 @pytest.fixture(scope="module")
-def lives_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A place in memory for many short runs, where the system has one: they sync as on a disk, and need not wait."""
-    path = Path(mkdtemp(prefix="lives-", dir=MEMORY)) if MEMORY.is_dir() else tmp_path_factory.mktemp("lives")
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def driver(lives_path: Path) -> Iterator[Driver]:
+def driver() -> Iterator[Driver]:
     """Plays the script in processes that die, on a disk that fails."""
-    driver = Driver(lives_path)
-    yield driver
-    driver.close()
+    with directory_in_memory() as directory:
+        driver = Driver(directory)
+        yield driver
+        driver.close()
 
 
 @pytest.fixture(scope="module")

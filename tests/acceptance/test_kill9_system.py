@@ -55,9 +55,9 @@ class Killer:
     def _some_way(self) -> None:
         """Until some more is acknowledged, or some more has arrived at Gainsight."""
         if self.dice.random() < 0.6:
-            wait_until(self.senders.more(self.dice.randint(1, 30)), "acknowledgements", PROGRESS_SECONDS)
+            wait_until(self.senders.more(self.dice.randint(1, 15)), "acknowledgements", PROGRESS_SECONDS)
         else:
-            wait_until(self._more_calls(self.dice.randint(1, 4)), "calls", PROGRESS_SECONDS)
+            wait_until(self._more_calls(self.dice.randint(1, 3)), "calls", PROGRESS_SECONDS)
         self._moment(0.05)
 
     def _more_calls(self, count: int) -> Callable[[], bool]:

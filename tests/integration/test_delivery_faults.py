@@ -95,7 +95,7 @@ ALIKE = ("408", "429-apig", "503", "504", "slow", "forbidden-ip")
 """What we treat as another one of them: only some of the calls fail so, all of them in a soak."""
 REFUSALS = ("400", "413")
 """What may bury a record."""
-PATIENCE_SECONDS = 0.3
+PATIENCE_SECONDS = 0.2
 """How long a call waits for an answer here, in real time."""
 
 
@@ -120,11 +120,11 @@ async def each_call(fault: str, calls_to_fail: Iterable[int], directory: Path) -
 @pytest.mark.soak
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", PASSING)
-async def test_any_one_call_fails(fault: str, tmp_path: Path, undisturbed: tuple[dict[str, list[str]], int]) -> None:
+async def test_any_one_call_fails(fault: str, memory_path: Path, undisturbed: tuple[dict[str, list[str]], int]) -> None:
     """Every n-th call fails once, in every way that passes: the final state is that of the undisturbed run."""
     expected, count = undisturbed
     calls_to_fail = spread(count, 5) if fault in ALIKE else range(1, count + 1)
-    async for nth, delivery in each_call(fault, calls_to_fail, tmp_path):
+    async for nth, delivery in each_call(fault, calls_to_fail, memory_path):
         await story(delivery)
         books = await delivery.books()
         assert (books["pending"], books["parked"], books["dead"], books["pauses"]) == (0, {}, 0, []), (fault, nth)
@@ -133,12 +133,12 @@ async def test_any_one_call_fails(fault: str, tmp_path: Path, undisturbed: tuple
 
 @pytest.mark.parametrize("fault", REFUSALS)
 async def test_any_one_call_is_refused(
-    fault: str, tmp_path: Path, undisturbed: tuple[dict[str, list[str]], int]
+    fault: str, memory_path: Path, undisturbed: tuple[dict[str, list[str]], int]
 ) -> None:
     """Every n-th call is refused once: at most one record is buried, and a retry ends in the undisturbed state."""
     expected, count = undisturbed
     buried = 0
-    async for nth, delivery in each_call(fault, range(1, count + 1), tmp_path):
+    async for nth, delivery in each_call(fault, range(1, count + 1), memory_path):
         await story(delivery)
         letters = await delivery.retry_dead_letters()
         assert letters <= 1, (fault, nth)

@@ -170,9 +170,9 @@ class Day:
 
 
 @pytest.mark.parametrize("skew_ms", [-1_500, 0, 1_500])
-async def test_a_day_of_the_quota(skew_ms: int, tmp_path: Path) -> None:
+async def test_a_day_of_the_quota(skew_ms: int, memory_path: Path) -> None:
     """Never over our share in any minute or day of Gainsight's clock, no avoidable refusal, and a true ledger."""
-    async with Day(tmp_path, skew_ms, seed=7) as day:
+    async with Day(memory_path, skew_ms, seed=7) as day:
         await day.run()
         minutes, days = await day.windows()
         document = await day.product.engine.status()

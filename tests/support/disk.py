@@ -7,9 +7,7 @@ import struct
 import subprocess
 from collections.abc import Mapping
 from enum import IntEnum
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final
 
 CONTROL: Final = "DISK_FAULTS_CONTROL"
@@ -31,17 +29,6 @@ class Action(IntEnum):
     DIE_HALFWAY = 4
 
 
-@cache
-def library() -> Path:
-    """The compiled library to preload; made once per test process, since it needs a C compiler."""
-    made = Path(mkdtemp(prefix="disk-faults-")) / "disk_faults.so"
-    subprocess.run(
-        [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O2", "-Wall", "-o", str(made), str(SOURCE), "-ldl"],
-        check=True,
-    )
-    return made
-
-
 class DiskFaults:
     """The control file, mapped: tells the library in all processes started with `environment` what to do."""
 
@@ -53,8 +40,13 @@ class DiskFaults:
             self._memory = mmap.mmap(file.fileno(), SIZE)
 
     def environment(self) -> Mapping[str, str]:
-        """What a process needs to write to this disk."""
-        return {"LD_PRELOAD": str(library()), CONTROL: str(self.path)}
+        """What a process needs to write to this disk. Compiles the library, so it takes a C compiler."""
+        library = self.path.with_suffix(".so")
+        if not library.exists():
+            compiler = os.environ.get("CC", "cc")
+            options = ["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", str(library), str(SOURCE), "-ldl"]
+            subprocess.run([compiler, *options], check=True)
+        return {"LD_PRELOAD": str(library), CONTROL: str(self.path)}
 
     def watch(self, directory: Path, *, only: str = "") -> None:
         """Count, from now on, the writes to files below a directory whose names begin with `only`; disturb none."""

@@ -10,7 +10,7 @@ import httpx
 
 from tests.support.system import WRITE_KEY
 
-PAUSE_SECONDS: Final = 0.02
+PAUSE_SECONDS: Final = 0.04
 """Between two requests of a sender: load, but not all the load that the machine can bear."""
 USERS: Final = 5
 EVENT_NAMES: Final = 3

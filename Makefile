@@ -1,4 +1,4 @@
-# Every target sets itself up: Python 3.11+ and make are all a machine needs.
+# Every target sets itself up: Python 3.11+ and make are all a machine needs, and a C compiler for the tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -92,7 +92,7 @@ class Engine:
         self._secrets = Secrets.of(options.data_dir)
         self._stop = asyncio.Event()
         self._fold_at_ms = 0
-        self._sweep = 0
+        self._sweep = clock.now_ms() // round(UPKEEP_SECONDS * 1000)  # another part first after each start
         self._trouble: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -202,15 +202,16 @@ class Engine:
         return True
 
     async def _take_in(self, resolver: Resolver, entries: list[LoggedEntry]) -> None:
-        """Resolve entries together; if that fails for no outside reason, one by one, setting aside what cannot be."""
+        """Resolve entries together; if that fails for no outside reason, in halves, setting aside what cannot be."""
         try:
             await self._transact(resolver, lambda: resolver.resolve(entries, self._clock.now_ms()))
         except UnavailableError:
             raise
         except Exception:
             if len(entries) > 1:
-                for entry in entries:
-                    await self._take_in(resolver, [entry])
+                middle = len(entries) // 2
+                await self._take_in(resolver, entries[:middle])
+                await self._take_in(resolver, entries[middle:])
                 return
             _log.exception("an entry of the log cannot be resolved; it is set aside", offset=entries[0].offset)
             await self._transact(resolver, lambda: resolver.set_aside(entries[0]))
@@ -220,7 +221,7 @@ class Engine:
         try:
             return await self._database.write(lambda _: work())
         except BaseException:
-            self._database.submit(lambda _: resolver.forget()).result()
+            self._database.run(resolver.forget).result()
             raise
 
     # -- deliver and upkeep

@@ -186,3 +186,40 @@ def test_numbers_and_blanks_as_ids(pipeline: Pipeline) -> None:
     assert event_of(pipeline, "t1")["User_Id__gc"] == "42"
     assert event_of(pipeline, "t1")["Account_Id__gc"] == "555"
     assert pipeline.books()["discarded"] == {"no_user_anon_id": 1}
+
+
+def test_a_nul_in_an_id_harms_nobody(pipeline: Pipeline) -> None:
+    """An id with a NUL character is an id like another, also after a restart."""
+    for number in range(3):
+        pipeline.send(track("a\0b", messageId=f"n{number}", anonymousId="c\0d", properties={"accountId": A}))
+        pipeline.send(track("u1", messageId=f"t{number}", properties={"accountId": A}))
+        pipeline.resolve()
+        pipeline.restart()
+    assert pipeline.books()["pending"] == 6
+    assert event_of(pipeline, "n2")["User_Id__gc"] == "a\0b"
+
+
+def test_everybody_was_the_guest_before(pipeline: Pipeline) -> None:
+    """Visitors who share one user until they sign in keep their own history, however many they are."""
+    count = 50
+    for number in range(count):
+        visitor = {"anonymousId": f"v{number}", "properties": {"accountId": A}}
+        pipeline.send(track("guest", messageId=f"g{number}", timestamp=at(-60), **visitor))
+        pipeline.send(track(None, messageId=f"w{number}", timestamp=at(-59), **visitor))
+        if number % 7 == 0:
+            pipeline.resolve()
+            pipeline.restart()
+    pipeline.resolve()
+    pipeline.restart()
+    for number in range(count):
+        visitor = {"anonymousId": f"v{number}", "properties": {"accountId": A}}
+        pipeline.send(track(f"u{number}", messageId=f"s{number}", timestamp=at(-30), **visitor))
+        pipeline.send(track(None, messageId=f"x{number}", timestamp=at(-29), **visitor))
+        if number % 11 == 0:
+            pipeline.resolve()
+            pipeline.restart()
+    pipeline.resolve()
+    held = pipeline.held()
+    for number in range(count):
+        users = [held["event", f"{kind}{number}"]["User_Id__gc"] for kind in "gwsx"]
+        assert users == ["guest", "guest", f"u{number}", f"u{number}"]

@@ -108,7 +108,8 @@ def page(connection: sqlite3.Connection, destination_id: int, after_offset: int,
 def parked(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
     """Parked deliveries after an offset, in log order."""
     rows = connection.execute(
-        f"{_SELECT} WHERE state = 'parked' AND place > ? AND place <= ? ORDER BY place LIMIT ?",
+        f"{_SELECT} INDEXED BY deliveries_parked WHERE state = 'parked' AND place > ? AND place <= ?"
+        " ORDER BY place LIMIT ?",
         (place_of(destination_id, after_offset), places_of(destination_id)[1], limit),
     )
     return [_delivery(row) for row in rows]

@@ -119,9 +119,9 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
 def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
     """Copy messages still on their way out of the part of the log before an offset; how many were copied."""
     offsets = connection.execute(
-        f"SELECT DISTINCT place % {OFFSETS} AS offset FROM destinations JOIN deliveries"
+        f"SELECT DISTINCT place % {OFFSETS} AS offset FROM destinations CROSS JOIN deliveries"
         f" ON place BETWEEN destinations.id * {OFFSETS} AND destinations.id * {OFFSETS} + ? - 1"
-        f" WHERE deliveries.type = 'track' AND state IN ({','.join('?' * len(OPEN_STATES))})"
+        f" WHERE +deliveries.type = 'track' AND state IN ({','.join('?' * len(OPEN_STATES))})"
         f" AND place % {OFFSETS} NOT IN (SELECT offset FROM kept_messages) ORDER BY 1",
         (until_offset, *OPEN_STATES),
     ).fetchall()

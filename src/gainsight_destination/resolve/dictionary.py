@@ -7,6 +7,9 @@ from typing import Final
 
 _CACHED: Final = 250_000
 
+NUL: Final = "\0"
+"""SQLite's json_each ends a text there (seen in 3.40)."""
+
 
 class Dictionary:
     """Numbers for the texts of one table with columns `id` and `value`; belongs to the one writer."""
@@ -52,9 +55,15 @@ class IdentityDictionary:
         self._ids.update(
             self._connection.execute(
                 "SELECT value, id FROM identities WHERE kind = ? AND value IN (SELECT value FROM json_each(?))",
-                (self._kind, json.dumps(unknown)),
+                (self._kind, json.dumps([value for value in unknown if NUL not in value])),
             )
         )
+        for value in (value for value in unknown if NUL in value):
+            self._ids.update(
+                self._connection.execute(
+                    "SELECT value, id FROM identities WHERE kind = ? AND value = ?", (self._kind, value)
+                )
+            )
         new = [value for value in unknown if value not in self._ids]
         (highest,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM identities").fetchone()
         created = dict(zip(new, range(highest + 1, highest + 1 + len(new)), strict=True))

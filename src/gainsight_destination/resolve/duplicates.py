@@ -8,7 +8,7 @@ an id taken looks into the log whether it is the same id.
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from gainsight_destination.events.message import Message
 
@@ -19,6 +19,18 @@ SWEEPS: Final = 64
 SALTS: Final = 64
 
 Row = tuple[int, int, int, int]
+
+
+class Originals(Protocol):
+    """Reads messages again from the log."""
+
+    def fetch(self, offsets: Iterable[int]) -> None:
+        """Read many at once, which is cheaper than one by one."""
+        ...
+
+    def __call__(self, offset: int) -> Message | None:
+        """The message at an offset; None when the log no longer holds it."""
+        ...
 
 
 class Earlier(NamedTuple):
@@ -33,12 +45,9 @@ def drop_duplicates(
     messages: Sequence[Message],
     routes: Sequence[int],
     window_ms: int,
-    original_at: Callable[[int], Message | None],
+    originals: Originals,
 ) -> tuple[list[Message], list[Earlier]]:
-    """Remember messages (in log order, with their routes); return the fresh ones and the duplicates.
-
-    `original_at` reads a message again from its offset in the log.
-    """
+    """Remember messages (in log order, with their routes); return the fresh ones and the duplicates."""
     rows = [
         (digest_of(m.message_id), m.offset, m.received_at_ms, route) for m, route in zip(messages, routes, strict=True)
     ]
@@ -50,13 +59,14 @@ def drop_duplicates(
     else:
         connection.executemany(_INSERT, rows)  # in log order: the first of a batch wins too
     found = _stored(connection, (row[0] for row in rows))
+    originals.fetch(found[row[0]] for row in rows if found[row[0]] != row[1])
     fresh: list[Message] = []
     duplicates: list[Earlier] = []
     for message, row in zip(messages, rows, strict=True):
         if found[row[0]] == message.offset:
             fresh.append(message)
         else:
-            earlier = _earlier(connection, message, row, window_ms, original_at)
+            earlier = _earlier(connection, message, row, window_ms, originals)
             if earlier is None:
                 fresh.append(message)
             else:

@@ -16,6 +16,9 @@ from gainsight_destination.resolve.facts import ALWAYS, Fact, Interval, in_force
 USER: Final = 1
 ANONYMOUS: Final = 2
 
+MEMBERS_READ_BACK: Final = 32
+"""Links to a user with more identities than this are always written."""
+
 Names = tuple[str, ...]
 """The trait names under which a destination reads the account id, best first."""
 
@@ -47,6 +50,12 @@ class Identity:
         self.accounts: list[tuple[Fact, str]] = _NOTHING_SAID
         self.emails: list[Fact] = _NO_FACTS
 
+    def hold(self, links: list[Fact]) -> None:
+        """Have these links, sorted."""
+        self.links, self.links_to = links, {}
+        for link in links:
+            self.links_to.setdefault(link.value, []).append(link)
+
     def targets(self) -> set[int]:
         """The users it was ever linked to."""
         return set(self.links_to) if self.sole is None else {self.sole}
@@ -70,7 +79,9 @@ class IdentityGraph:
     """Identities, links and facts. Not thread-safe: it belongs to the one writer.
 
     A link that a delivered message says again is not written a second time: the message's own row has its user, its
-    anonymous id and its time, so the link is read from there when it matters (see `_all_links`).
+    anonymous id and its time, so the link is read from there when it matters, which is when its identity is linked to
+    a second user. From then on all links of that identity are written, and so are all links to a user with many
+    identities, whose messages would be read again and again.
     """
 
     CACHED_IDENTITIES: Final = 250_000
@@ -145,7 +156,7 @@ class IdentityGraph:
             return _NO_SCOPES
         identity = self._identity(identity_id)
         if identity.sole == user_id and not self._closes_cycle(identity_id, user_id):
-            (self._delivered_links if delivered else self._new_links).append((identity_id, at_ms, message_id, user_id))
+            self._note_link(identity_id, at_ms, message_id, user_id, delivered)
             return _NO_SCOPES
         if identity.sole is None and not identity.links:
             identity.sole = user_id
@@ -158,7 +169,9 @@ class IdentityGraph:
             return []
         before = in_force(identity.links, at_ms)
         self._add_member(user_id, identity_id)
-        self._note_link(identity_id, at_ms, message_id, user_id, delivered)
+        if user_id not in identity.links_to and len(identity.links_to) == 1:
+            self._new_links.extend((identity_id, link.at_ms, link.message_id, link.value) for link in identity.links)
+        self._note_link(identity_id, at_ms, message_id, user_id, delivered and not identity.links_to.keys() - {user_id})
         identity.links_to.setdefault(user_id, []).append(fact)
         changed = learn(identity.links, fact)
         if changed is None and self._closes_cycle(identity_id, user_id):
@@ -166,7 +179,8 @@ class IdentityGraph:
         return [] if changed is None else self._moved(identity_id, user_id, before, changed)
 
     def _note_link(self, identity_id: int, at_ms: int, message_id: str, user_id: int, delivered: bool) -> None:
-        (self._delivered_links if delivered else self._new_links).append((identity_id, at_ms, message_id, user_id))
+        held = delivered and len(self._identity(user_id).members) <= MEMBERS_READ_BACK
+        (self._delivered_links if held else self._new_links).append((identity_id, at_ms, message_id, user_id))
 
     def _add_member(self, user_id: int, identity_id: int) -> None:
         user = self._identity(user_id)
@@ -174,6 +188,17 @@ class IdentityGraph:
             user.members = user.members or set()
             user.members.add(identity_id)
             self._new_members.append((user_id, identity_id))
+            if len(user.members) == MEMBERS_READ_BACK + 1:
+                self._new_links += self._links_held_of(user_id)
+
+    def _links_held_of(self, user_id: int) -> list[tuple[int, int, str, int]]:
+        """The links to a user that only its delivered messages hold."""
+        rows = self._connection.execute(
+            "SELECT anonymous_id, at_ms, message_id, identity_id FROM deliveries"
+            " WHERE identity_id = ? AND anonymous_id IS NOT NULL",
+            (user_id,),
+        )
+        return [*rows, *(link for link in self._delivered_links if link[3] == user_id)]
 
     def _moved(self, identity_id: int, user_id: int, before: Fact | None, changed: Interval) -> list[Scope]:
         """What a link moves to another user: messages, and the facts that they said."""
@@ -305,35 +330,36 @@ class IdentityGraph:
             identity.emails.append(Fact(at_ms, message_id, 0, email_id))
         self._identities |= found
         for identity_id in contested:
-            self._tell_links_apart(identity_id, found[identity_id])
+            found[identity_id].sole = None
+            found[identity_id].hold(sorted(self._written_links(identity_id)))
 
     def _tell_links_apart(self, identity_id: int, identity: Identity) -> None:
         """From now on every single link of this identity counts."""
-        if identity.sole is None:
-            return
-        identity.sole = None
-        identity.links, identity.links_to = self._all_links(identity_id), {}
-        for link in identity.links:
-            identity.links_to.setdefault(link.value, []).append(link)
+        if identity.sole is not None:
+            links = self._all_links(identity_id, identity.sole)
+            identity.sole = None
+            identity.hold(links)
 
-    def _all_links(self, identity_id: int) -> list[Fact]:
-        """The links of an identity: those written, those that delivered messages hold, and those learned just now."""
-        found = {
-            Fact(at_ms, message_id, 0, user_id)
-            for at_ms, message_id, user_id in self._connection.execute(
-                "SELECT at_ms, message_id, user_id FROM links WHERE identity_id = ?1 UNION ALL"
-                " SELECT at_ms, message_id, deliveries.identity_id FROM linked JOIN deliveries"
-                " ON deliveries.identity_id = linked.user_id"
-                " WHERE linked.identity_id = ?1 AND anonymous_id = ?1",
-                (identity_id,),
-            )
-        }
-        found.update(
-            Fact(at_ms, message_id, 0, user_id)
-            for learned in (self._new_links, self._delivered_links)
-            for linked_id, at_ms, message_id, user_id in learned
-            if linked_id == identity_id
+    def _written_links(self, identity_id: int) -> set[Fact]:
+        rows = self._connection.execute(
+            "SELECT at_ms, message_id, user_id FROM links WHERE identity_id = ?", (identity_id,)
         )
+        return {Fact(at_ms, message_id, 0, user_id) for at_ms, message_id, user_id in rows}
+
+    def _all_links(self, identity_id: int, user_id: int) -> list[Fact]:
+        """The links of an identity to its one user: written, held by delivered messages, and learned just now."""
+        found = self._written_links(identity_id)
+        if len(self._identity(user_id).members) <= MEMBERS_READ_BACK:
+            found |= {
+                Fact(at_ms, message_id, 0, user_id)
+                for anonymous_id, at_ms, message_id, _ in self._links_held_of(user_id)
+                if anonymous_id == identity_id
+            }
+        found |= {
+            Fact(at_ms, message_id, 0, user_id)
+            for linked_id, at_ms, message_id, user_id in self._new_links
+            if linked_id == identity_id
+        }
         return sorted(found)
 
     def _account_timeline(self, user_id: int, names: Names) -> list[Fact]:

@@ -135,7 +135,7 @@ class _Batch:
             messages,
             [route.id for route in routes.values()],
             self._r._duplicate_window_ms,
-            self._originals.at,
+            self._originals,
         )
         self._count_duplicates(duplicates)
         self._know_identities(fresh)
@@ -414,18 +414,25 @@ def _merged(scopes: Iterable[Scope]) -> list[Scope]:
 
 
 class _Originals:
-    """Messages read again from the log, an entry at a time."""
+    """Messages read again from the log, each entry once however many of its messages are wanted."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._messages: dict[int, Message] = {}
+        self._messages: dict[int, Message | None] = {}
 
-    def at(self, offset: int) -> Message | None:
-        """The message at an offset; None when the log no longer holds it."""
+    def fetch(self, offsets: Iterable[int]) -> None:
+        """Read the messages at these offsets; None stands for one that the log no longer holds."""
+        end, entry = -1, dict[int, Message]()
+        for offset in sorted(set(offsets) - self._messages.keys()):
+            if offset >= end:
+                logged = self._log.entry_of(offset)
+                end, entry = (offset + 1, {}) if logged is None else (logged.end, messages_of(logged))
+            self._messages[offset] = entry.get(offset)
+
+    def __call__(self, offset: int) -> Message | None:
         if offset not in self._messages:
-            logged = self._log.entry_of(offset)
-            self._messages = {} if logged is None else messages_of(logged)
-        return self._messages.get(offset)
+            self.fetch((offset,))
+        return self._messages[offset]
 
 
 def _content(message: Message) -> tuple[object, ...]:

@@ -103,6 +103,10 @@ class Database:
 
         return self._executor.submit(run)
 
+    def run(self, work: Callable[[], T]) -> "Future[T]":
+        """Run `work` on the writer thread, outside of any transaction."""
+        return self._executor.submit(work)
+
     async def write(self, write: Callable[[sqlite3.Connection], T]) -> T:
         """Like `submit`, awaited."""
         return await asyncio.wrap_future(self.submit(write))

@@ -8,15 +8,16 @@ CREATE TABLE seen (
     route          INTEGER NOT NULL REFERENCES routes (id)
 );
 -- The first eight bytes of the old digest as a number, hexadecimal digit by digit: instr gives 0 for the digit 0.
+-- (Every shift stands in parentheses: << and | have one precedence in SQLite.)
 INSERT OR IGNORE INTO seen
-SELECT (instr('123456789ABCDEF', substr(h, 1, 1)) & 7) << 60 | instr('123456789ABCDEF', substr(h, 2, 1)) << 56
-     | instr('123456789ABCDEF', substr(h, 3, 1)) << 52 | instr('123456789ABCDEF', substr(h, 4, 1)) << 48
-     | instr('123456789ABCDEF', substr(h, 5, 1)) << 44 | instr('123456789ABCDEF', substr(h, 6, 1)) << 40
-     | instr('123456789ABCDEF', substr(h, 7, 1)) << 36 | instr('123456789ABCDEF', substr(h, 8, 1)) << 32
-     | instr('123456789ABCDEF', substr(h, 9, 1)) << 28 | instr('123456789ABCDEF', substr(h, 10, 1)) << 24
-     | instr('123456789ABCDEF', substr(h, 11, 1)) << 20 | instr('123456789ABCDEF', substr(h, 12, 1)) << 16
-     | instr('123456789ABCDEF', substr(h, 13, 1)) << 12 | instr('123456789ABCDEF', substr(h, 14, 1)) << 8
-     | instr('123456789ABCDEF', substr(h, 15, 1)) << 4 | instr('123456789ABCDEF', substr(h, 16, 1)),
+SELECT ((instr('123456789ABCDEF', substr(h, 1, 1)) & 7) << 60) | (instr('123456789ABCDEF', substr(h, 2, 1)) << 56)
+     | (instr('123456789ABCDEF', substr(h, 3, 1)) << 52) | (instr('123456789ABCDEF', substr(h, 4, 1)) << 48)
+     | (instr('123456789ABCDEF', substr(h, 5, 1)) << 44) | (instr('123456789ABCDEF', substr(h, 6, 1)) << 40)
+     | (instr('123456789ABCDEF', substr(h, 7, 1)) << 36) | (instr('123456789ABCDEF', substr(h, 8, 1)) << 32)
+     | (instr('123456789ABCDEF', substr(h, 9, 1)) << 28) | (instr('123456789ABCDEF', substr(h, 10, 1)) << 24)
+     | (instr('123456789ABCDEF', substr(h, 11, 1)) << 20) | (instr('123456789ABCDEF', substr(h, 12, 1)) << 16)
+     | (instr('123456789ABCDEF', substr(h, 13, 1)) << 12) | (instr('123456789ABCDEF', substr(h, 14, 1)) << 8)
+     | (instr('123456789ABCDEF', substr(h, 15, 1)) << 4) | (instr('123456789ABCDEF', substr(h, 16, 1)) << 0),
        "offset", received_at_ms, route
 FROM (SELECT hex(id_digest) AS h, "offset", received_at_ms, route FROM messages WHERE id_digest IS NOT NULL);
 DROP TABLE messages;
@@ -84,6 +85,9 @@ SELECT id, destination_id, object, key, object <> 'event', state, presence, vers
 FROM records;
 DROP TABLE records;
 ALTER TABLE records_by_id RENAME TO records;
+-- A row's record whose message was filtered and then forgotten stayed behind in 0.1.0.
+DELETE FROM records WHERE shared = 0 AND id NOT IN (SELECT own_record FROM deliveries WHERE own_record IS NOT NULL);
+DELETE FROM references_missing WHERE record_id NOT IN (SELECT id FROM records);
 CREATE UNIQUE INDEX records_by_key ON records (destination_id, object, key) WHERE shared = 1;
 CREATE INDEX records_due ON records (destination_id, object, presence, batch_limit, due_at_ms, id)
     WHERE state IN ('dirty', 'parked');

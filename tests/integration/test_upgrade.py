@@ -1,0 +1,65 @@
+"""A store that 0.1.0 wrote is brought up to date without forgetting what it knew."""
+
+import sqlite3
+from hashlib import blake2b
+from importlib.resources import files
+from pathlib import Path
+
+from tests.support.pipeline import NOW_MS, Pipeline, at, track
+
+from gainsight_destination.resolve.duplicates import digest_of
+from gainsight_destination.store.migrate import statements
+
+
+def store_of_0_1_0(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for file in sorted(files("gainsight_destination.store.migrations").iterdir(), key=lambda file: file.name):
+        if file.name < "0005" and file.name.endswith(".sql"):
+            for statement in statements(file.read_text("utf-8")):
+                connection.execute(statement)
+    connection.execute("PRAGMA user_version = 4")
+    return connection
+
+
+def test_what_was_seen_is_still_known(tmp_path: Path) -> None:
+    """Message ids of before the upgrade count as duplicates after it."""
+    ids = [f"m{n}" for n in range(200)]
+    old = store_of_0_1_0(tmp_path / "state.db")
+    old.execute("INSERT INTO routes VALUES (1, '{}')")
+    old.executemany(
+        "INSERT INTO messages (offset, id_digest, received_at_ms, route) VALUES (?,?,?,1)",
+        [(n, blake2b(name.encode(), digest_size=16).digest(), NOW_MS) for n, name in enumerate(ids)],
+    )
+    old.close()
+    pipeline = Pipeline(tmp_path)
+    assert dict(pipeline.query("SELECT digest, offset FROM seen")) == {digest_of(m): n for n, m in enumerate(ids)}
+    pipeline.close()
+
+
+def test_deliveries_and_records_keep_their_places(tmp_path: Path) -> None:
+    """A delivery of before finds its own record; a record that no message owns is gone."""
+    old = store_of_0_1_0(tmp_path / "state.db")
+    old.execute(
+        "INSERT INTO deliveries (destination_id, offset, source_id, type, message_id, identity_id, at_ms,"
+        " received_at_ms, user_id, state) VALUES (1, 7, 1, 'track', 'm7', 1, 5, 6, 1, 'delivered')"
+    )
+    old.executemany(
+        "INSERT INTO records (id, destination_id, object, key, state, dirty_since_ms, due_at_ms, presence)"
+        " VALUES (?, 1, ?, ?, 'clean', 0, 0, 'present')",
+        [(10, "event", "7"), (11, "event", "8"), (12, "usage", "1/1/1/1")],
+    )
+    old.close()
+    pipeline = Pipeline(tmp_path)
+    assert pipeline.query("SELECT place - (1 << 44), own_record FROM deliveries") == [(7, 10)]
+    assert pipeline.query("SELECT id, shared FROM records ORDER BY id") == [(10, 0), (12, 1)]
+    pipeline.close()
+
+
+def test_an_upgraded_store_goes_on(tmp_path: Path) -> None:
+    """A message after the upgrade is resolved."""
+    store_of_0_1_0(tmp_path / "state.db").close()
+    pipeline = Pipeline(tmp_path)
+    pipeline.send(track("u1", messageId="t1", timestamp=at(-1), properties={"accountId": "acme"}))
+    pipeline.resolve()
+    assert pipeline.books()["pending"] == 1
+    pipeline.close()

@@ -124,7 +124,7 @@ class Client:
         self.templates = templates(traffic.batch, traffic.users, traffic.templates, traffic.only_track)
         self.next_number = traffic.first_number
         self.waiting: deque[float] = deque()
-        self.idle: list[Connection] = []
+        self.idle: deque[Connection] = deque()  # the longest idle goes first: none idles until the server closes it
         self.until = float("inf")
         self.ended = asyncio.Event()
 
@@ -173,7 +173,7 @@ class Client:
                 due = started + self.sent.offered / requests_per_second
                 self.sent.offered += 1
                 if self.idle:
-                    self.send(self.idle.pop(), due)
+                    self.send(self.idle.popleft(), due)
                 else:
                     self.waiting.append(due)
             await asyncio.sleep(PACE_SECONDS)

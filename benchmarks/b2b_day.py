@@ -1,4 +1,4 @@
-"""API calls for a day of B2B traffic, beside the least that could do.
+"""API calls for a day of B2B traffic, beside a yardstick of full batches.
 
 The real log, resolver, deliverer and sandbox, in virtual time: 10 % identify of which 70 % repeat, 5 % group, 80 %
 track over 30 names, 5 % page, 1 % duplicates; 200 accounts, all Companies, 2,000 users; the default share of the quota.

@@ -1,7 +1,7 @@
 """Log to records: how many events a second one core resolves.
 
-The real resolver, in one thread, reads a log of batches of 100 and writes state, facts and dirty records in durable
-transactions of 5,000 messages: with daily usage only (`eventObject: null`), and with a row per event besides. One in
+The real resolver, in one thread, reads a log of batches of 100 and writes state, facts and dirty records in
+durable transactions of up to 20,000: with daily usage only (`eventObject: null`), and with a row per event too. One in
 ten messages is an identify, the others are track calls over 30 names, of few users or of many. Each line runs in a
 process of its own with an empty state; filling the log is not measured. The peak of RSS is that of this process.
 """

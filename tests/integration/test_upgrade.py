@@ -36,7 +36,7 @@ def test_what_was_seen_is_still_known(tmp_path: Path) -> None:
     pipeline.close()
 
 
-def test_deliveries_and_records_keep_their_places(tmp_path: Path) -> None:
+def test_deliveries_and_records_belong_together_as_before(tmp_path: Path) -> None:
     """A delivery of before finds its own record; a record that no message owns is gone."""
     old = store_of_0_1_0(tmp_path / "state.db")
     old.execute(
@@ -50,7 +50,7 @@ def test_deliveries_and_records_keep_their_places(tmp_path: Path) -> None:
     )
     old.close()
     pipeline = Pipeline(tmp_path)
-    assert pipeline.query("SELECT place - (1 << 44), own_record FROM deliveries") == [(7, 10)]
+    assert pipeline.query("SELECT id - (1 << 44), own_record FROM deliveries") == [(7, 10)]
     assert pipeline.query("SELECT id, shared FROM records ORDER BY id") == [(10, 0), (12, 1)]
     pipeline.close()
 

@@ -216,8 +216,7 @@ class DeliveryWorker:
             else:
                 drafts = await self._ready(drafts)
                 if drafts:
-                    worthwhile = min(batch.worthwhile, len(drafts))
-                    await self._write(drafts, await self._destination.deliver(drafts, self._calls, worthwhile))
+                    await self._write(drafts, await self._destination.deliver(drafts, self._calls, batch.worthwhile))
             self._failures.clear()
         except BatchRejectedError as error:
             if not batch.told_apart:

@@ -97,6 +97,7 @@ class RecordChanges:
         self._new: list[tuple[Delivery, Sequence[_Touched]]] = []
         self._changed: list[_Changed] = []
         self._dropped: list[tuple[Delivery, list[int]]] = []
+        self._moved_before: list[int] = []
 
     def add(self, delivery: Delivery, placement: Placement) -> None:
         """A message seen for the first time."""
@@ -178,8 +179,11 @@ class RecordChanges:
         """Write everything; part of the caller's transaction."""
         for delivery, records in self._dropped:
             self._write_drop(delivery, records)
-        if not self._new and not self._changed:
-            return
+        if self._new or self._changed:
+            self._write_touched()
+        self._forget_earlier_touches()
+
+    def _write_touched(self) -> None:
         self._look_up()
         self._create()
         revived = self._make_dirty()
@@ -359,10 +363,15 @@ class RecordChanges:
             [(record_id, delivery.offset) for record_id in record_ids],
         ).rowcount
         if max(found, 0) < delivery.open_records:
+            self._moved_before.append(delivery.offset)
+
+    def _forget_earlier_touches(self) -> None:
+        """Of messages that wait for nothing any more, wherever they were moved to: one scan for all of them."""
+        if self._moved_before:
             self._connection.execute(
-                "DELETE FROM touches WHERE offset = ?"
-                " AND record_id IN (SELECT id FROM records WHERE destination_id = ?)",
-                (delivery.offset, self._destination_id),
+                "DELETE FROM touches WHERE offset IN (SELECT value FROM json_each(?))"
+                " AND (SELECT destination_id FROM records WHERE id = record_id) = ?",
+                (json.dumps(self._moved_before), self._destination_id),
             )
 
     def _write_drop(self, delivery: Delivery, records: list[int]) -> None:

@@ -1,8 +1,8 @@
 """Messages on their way to a destination: rows of the `deliveries` table, and the states they can be in.
 
 A delivery is dead when a record it touched is dead, parked when one is parked, pending when one is still dirty, and
-delivered when all are clean. Its *place* is one number made of destination and offset, so that new rows go to the right
-edge of one tree.
+delivered when all are clean. Its id is one number made of destination and offset, so that new rows go to the right edge
+of one tree.
 """
 
 import sqlite3
@@ -13,23 +13,23 @@ from gainsight_destination.destinations.contract import Delivery
 from gainsight_destination.records.books import DEAD, DELIVERED, PARKED, PENDING, Books
 
 OFFSETS: Final = 1 << 44
-"""Places of one destination: more offsets than a log will ever count."""
+"""Ids of one destination: more offsets than a log will ever count."""
 
 _COLUMNS: Final = Delivery.__struct_fields__[1:]
 _LIST: Final = ", ".join(_COLUMNS)
-_SELECT: Final = f"SELECT place, {_LIST} FROM deliveries"
+_SELECT: Final = f"SELECT id, {_LIST} FROM deliveries"
 _LATER: Final = ("parked_records", "dead_records", "without_account")
 _NEW: Final = tuple(column for column in _COLUMNS if column not in _LATER)
-_INSERT: Final = f"INSERT INTO deliveries (place, {', '.join(_NEW)}) VALUES (?{',?' * len(_NEW)})"
+_INSERT: Final = f"INSERT INTO deliveries (id, {', '.join(_NEW)}) VALUES (?{',?' * len(_NEW)})"
 
 
-def place_of(destination_id: int, offset: int) -> int:
-    """The key of a message on its way to a destination."""
+def delivery_id(destination_id: int, offset: int) -> int:
+    """The id of a message on its way to a destination."""
     return destination_id * OFFSETS + offset
 
 
-def places_of(destination_id: int) -> tuple[int, int]:
-    """The first and the last place of a destination."""
+def delivery_ids(destination_id: int) -> tuple[int, int]:
+    """The first and the last id of a destination."""
     return destination_id * OFFSETS, (destination_id + 1) * OFFSETS - 1
 
 
@@ -74,13 +74,13 @@ def insert(connection: sqlite3.Connection, destination_id: int, deliveries: Sequ
         ],
     )
     connection.executemany(
-        "UPDATE deliveries SET parked_records = ? WHERE place = ?",
+        "UPDATE deliveries SET parked_records = ? WHERE id = ?",
         [(d.parked_records, first + d.offset) for d in deliveries if d.parked_records],
     )
 
 
 def get(connection: sqlite3.Connection, destination_id: int, offset: int) -> Delivery | None:
-    row = connection.execute(f"{_SELECT} WHERE place = ?", (place_of(destination_id, offset),)).fetchone()
+    row = connection.execute(f"{_SELECT} WHERE id = ?", (delivery_id(destination_id, offset),)).fetchone()
     return None if row is None else _delivery(row)
 
 
@@ -89,9 +89,8 @@ def of_identity(
 ) -> list[Delivery]:
     """Deliveries of an identity's messages dated in an interval and received at or after `since_ms`."""
     rows = connection.execute(
-        f"{_SELECT} WHERE identity_id = ? AND at_ms >= ? AND at_ms < ? AND received_at_ms >= ?"
-        " AND place BETWEEN ? AND ?",
-        (identity_id, from_ms, until_ms, since_ms, *places_of(destination_id)),
+        f"{_SELECT} WHERE identity_id = ? AND at_ms >= ? AND at_ms < ? AND received_at_ms >= ? AND id BETWEEN ? AND ?",
+        (identity_id, from_ms, until_ms, since_ms, *delivery_ids(destination_id)),
     )
     return [_delivery(row) for row in rows]
 
@@ -99,8 +98,8 @@ def of_identity(
 def page(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
     """Deliveries after an offset, in log order."""
     rows = connection.execute(
-        f"{_SELECT} WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
-        (place_of(destination_id, after_offset), places_of(destination_id)[1], limit),
+        f"{_SELECT} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+        (delivery_id(destination_id, after_offset), delivery_ids(destination_id)[1], limit),
     )
     return [_delivery(row) for row in rows]
 
@@ -108,9 +107,8 @@ def page(connection: sqlite3.Connection, destination_id: int, after_offset: int,
 def parked(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
     """Parked deliveries after an offset, in log order."""
     rows = connection.execute(
-        f"{_SELECT} INDEXED BY deliveries_parked WHERE state = 'parked' AND place > ? AND place <= ?"
-        " ORDER BY place LIMIT ?",
-        (place_of(destination_id, after_offset), places_of(destination_id)[1], limit),
+        f"{_SELECT} INDEXED BY deliveries_parked WHERE state = 'parked' AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+        (delivery_id(destination_id, after_offset), delivery_ids(destination_id)[1], limit),
     )
     return [_delivery(row) for row in rows]
 
@@ -120,9 +118,9 @@ def parked_before(
 ) -> list[Delivery]:
     """Parked deliveries received before a time, oldest first."""
     rows = connection.execute(
-        f"{_SELECT} WHERE state = 'parked' AND received_at_ms < ? AND place BETWEEN ? AND ?"
-        " ORDER BY received_at_ms, place LIMIT ?",
-        (received_before_ms, *places_of(destination_id), limit),
+        f"{_SELECT} WHERE state = 'parked' AND received_at_ms < ? AND id BETWEEN ? AND ?"
+        " ORDER BY received_at_ms, id LIMIT ?",
+        (received_before_ms, *delivery_ids(destination_id), limit),
     )
     return [_delivery(row) for row in rows]
 
@@ -131,7 +129,7 @@ def update(connection: sqlite3.Connection, destination_id: int, delivery: Delive
     """Write what resolution and records made of a delivery."""
     connection.execute(
         "UPDATE deliveries SET user_id = ?, account_id = ?, email_id = ?, state = ?, reason = ?, open_records = ?,"
-        " own_record = ?, parked_records = ?, dead_records = ?, without_account = ? WHERE place = ?",
+        " own_record = ?, parked_records = ?, dead_records = ?, without_account = ? WHERE id = ?",
         (
             delivery.user_id,
             delivery.account_id,
@@ -143,7 +141,7 @@ def update(connection: sqlite3.Connection, destination_id: int, delivery: Delive
             delivery.parked_records,
             delivery.dead_records,
             delivery.without_account,
-            place_of(destination_id, delivery.offset),
+            delivery_id(destination_id, delivery.offset),
         ),
     )
 
@@ -156,7 +154,7 @@ def delete(connection: sqlite3.Connection, destination_id: int, deliveries: Iter
         sorted((d.anonymous_id, d.at_ms, d.message_id, d.identity_id) for d in settled if d.anonymous_id is not None),
     )
     connection.executemany(
-        "DELETE FROM deliveries WHERE place = ?", [(place_of(destination_id, d.offset),) for d in settled]
+        "DELETE FROM deliveries WHERE id = ?", [(delivery_id(destination_id, d.offset),) for d in settled]
     )
 
 
@@ -178,9 +176,9 @@ def shift_waiting(
     rows = connection.execute(
         "UPDATE deliveries SET open_records = open_records + ?, parked_records = parked_records + ?,"
         " dead_records = dead_records + ?"
-        f" WHERE place IN (SELECT ? + offset FROM touches WHERE record_id = ?{version_clause})"
-        f" RETURNING place, {_LIST}",
-        (opened, parked, dead, place_of(destination_id, 0), record_id, *version),
+        f" WHERE id IN (SELECT ? + offset FROM touches WHERE record_id = ?{version_clause})"
+        f" RETURNING id, {_LIST}",
+        (opened, parked, dead, delivery_id(destination_id, 0), record_id, *version),
     ).fetchall()
     changed = []
     for row in rows:
@@ -190,7 +188,7 @@ def shift_waiting(
         if after != before:
             books.move(destination_id, delivery.source_id, before, after)
             changed.append((*after, row[0]))
-    connection.executemany("UPDATE deliveries SET state = ?, reason = ? WHERE place = ?", changed)
+    connection.executemany("UPDATE deliveries SET state = ?, reason = ? WHERE id = ?", changed)
 
 
 def _delivery(row: Sequence[Any]) -> Delivery:

@@ -86,9 +86,9 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
     """
     (destination_id,) = connection.execute("SELECT destination_id FROM records WHERE id = ?", (record_id,)).fetchone()
     (movable_from,) = connection.execute(
-        f"SELECT coalesce((SELECT min(place) % {OFFSETS} FROM deliveries WHERE place BETWEEN ? AND ?),"
+        f"SELECT coalesce((SELECT min(id) % {OFFSETS} FROM deliveries WHERE id BETWEEN ? AND ?),"
         " (SELECT next_offset FROM reader))",
-        deliveries.places_of(destination_id),
+        deliveries.delivery_ids(destination_id),
     ).fetchone()
     rows = connection.execute(
         "SELECT s.at_ms, s.message_id, s.offset, s.account_id, s.says_member, iif(s.has_traits, b.body, '{}')"
@@ -109,7 +109,7 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
     )
     connection.executemany(
         "DELETE FROM bodies WHERE offset = ?1 AND NOT EXISTS"
-        f" (SELECT 1 FROM destinations JOIN deliveries ON place = destinations.id * {OFFSETS} + ?1)"
+        f" (SELECT 1 FROM destinations JOIN deliveries ON deliveries.id = destinations.id * {OFFSETS} + ?1)"
         " AND NOT EXISTS (SELECT 1 FROM statements WHERE offset = ?1)",
         [(offset,) for _, _, _, offset in superseded],
     )
@@ -119,10 +119,10 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
 def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
     """Copy messages still on their way out of the part of the log before an offset; how many were copied."""
     offsets = connection.execute(
-        f"SELECT DISTINCT place % {OFFSETS} AS offset FROM destinations CROSS JOIN deliveries"
-        f" ON place BETWEEN destinations.id * {OFFSETS} AND destinations.id * {OFFSETS} + ? - 1"
+        f"SELECT DISTINCT deliveries.id % {OFFSETS} AS offset FROM destinations CROSS JOIN deliveries"
+        f" ON deliveries.id BETWEEN destinations.id * {OFFSETS} AND destinations.id * {OFFSETS} + ? - 1"
         f" WHERE +deliveries.type = 'track' AND state IN ({','.join('?' * len(OPEN_STATES))})"
-        f" AND place % {OFFSETS} NOT IN (SELECT offset FROM kept_messages) ORDER BY 1",
+        f" AND deliveries.id % {OFFSETS} NOT IN (SELECT offset FROM kept_messages) ORDER BY 1",
         (until_offset, *OPEN_STATES),
     ).fetchall()
     bodies: list[tuple[int, bytes]] = []
@@ -143,7 +143,7 @@ def drop_kept_messages(connection: sqlite3.Connection) -> None:
     """Kept copies of messages that have arrived are not needed any more."""
     connection.execute(
         "DELETE FROM kept_messages WHERE NOT EXISTS (SELECT 1 FROM destinations JOIN deliveries"
-        f" ON place = destinations.id * {OFFSETS} + kept_messages.offset"
+        f" ON deliveries.id = destinations.id * {OFFSETS} + kept_messages.offset"
         f" WHERE state IN ({','.join('?' * len(OPEN_STATES))}))",
         OPEN_STATES,
     )

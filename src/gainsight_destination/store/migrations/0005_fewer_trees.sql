@@ -26,8 +26,8 @@ DROP TABLE messages;
 CREATE INDEX linked_of_identity ON linked (identity_id, user_id);
 
 -- A message on its way to one destination: what it said, how it was resolved, where it stands.
-CREATE TABLE deliveries_by_place (
-    place          INTEGER PRIMARY KEY,   -- destination id * 2^44 + offset of the message
+CREATE TABLE deliveries_by_id (
+    id             INTEGER PRIMARY KEY,   -- destination id * 2^44 + offset of the message
     source_id      INTEGER NOT NULL,
     type           TEXT NOT NULL,
     message_id     TEXT NOT NULL,
@@ -49,7 +49,7 @@ CREATE TABLE deliveries_by_place (
     dead_records   INTEGER NOT NULL DEFAULT 0,
     without_account INTEGER NOT NULL DEFAULT 0    -- waited in vain for an account: deliver without one
 );
-INSERT INTO deliveries_by_place
+INSERT INTO deliveries_by_id
 SELECT destination_id * 17592186044416 + "offset", source_id, type, message_id, identity_id, NULL, at_ms,
        received_at_ms, event_id, said_account, said_email, user_id, account_id, email_id, state, reason, open_records,
        (SELECT id FROM records WHERE records.destination_id = deliveries.destination_id AND object = 'event'
@@ -57,7 +57,7 @@ SELECT destination_id * 17592186044416 + "offset", source_id, type, message_id, 
        parked_records, dead_records, without_account
 FROM deliveries;
 DROP TABLE deliveries;
-ALTER TABLE deliveries_by_place RENAME TO deliveries;
+ALTER TABLE deliveries_by_id RENAME TO deliveries;
 CREATE INDEX deliveries_by_identity ON deliveries (identity_id, at_ms);
 CREATE INDEX deliveries_parked ON deliveries (received_at_ms) WHERE state = 'parked';
 

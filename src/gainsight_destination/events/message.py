@@ -194,13 +194,19 @@ def _open(logged: LoggedEntry, body: bytes) -> tuple[_Frame, Sequence[bytes | ms
 
 
 def _value(raw: msgspec.Raw) -> Any:
-    """What the JSON says; UNREADABLE if it is nested too deeply or has a number that is none."""
+    """What the JSON says, however large its numbers and deep its nesting are; None for no JSON."""
     if not len(memoryview(raw)):
         return None
+    value = _plain_value(raw)
+    return _decode_slowly(bytes(raw)) if value is UNREADABLE else value
+
+
+def _plain_value(raw: msgspec.Raw) -> Any:
+    """What the JSON says; UNREADABLE if it is nested too deeply or has a number that is none."""
     try:
         return _decode_any(raw)
     except (msgspec.DecodeError, RecursionError):
-        return _decode_slowly(bytes(raw))
+        return UNREADABLE
 
 
 def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Message:
@@ -345,8 +351,8 @@ def _generated_id(logged: LoggedEntry, index: int) -> str:
 
 def _mend(frame: _Frame, raw: bytes) -> _Wire:
     """The slow path: mend invalid UTF-8 and odd types that SDKs send, or find why Segment would discard it."""
-    fields = _fields(raw.decode("utf-8", "replace").encode())
-    item = {name: _value(fields[name]) for name in _SMALL_FIELDS if name in fields}
+    fields = _fields(raw if raw.isascii() else raw.decode("utf-8", "replace").encode())
+    item = {name: _plain_value(fields[name]) for name in _PLAIN_FIELDS if name in fields}
     kind = frame.type or item.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
         raise _DiscardError("type_not_supported")
@@ -363,7 +369,7 @@ def _mend(frame: _Frame, raw: bytes) -> _Wire:
         original_timestamp=_date(item, fields, "originalTimestamp"),
         sent_at=_date(item, fields, "sentAt"),
         event=item.get("event") if kind == "track" else None,
-        context=_context(item.get("context")),
+        context=_context(_value(fields.get("context", NOTHING))),
         integrations=fields.get("integrations", NOTHING),
         properties=fields.get("properties", NOTHING),
         traits=fields.get("traits", NOTHING),
@@ -382,9 +388,9 @@ _ATTRIBUTE_OF_ID: Final = {
 _TEXTS_OF_TYPE: Final = {"track": ("event",), "page": ("name", "category"), "screen": ("name", "category")}
 _NUMBER: Final = (int, float)
 _AN_ID: Final = (*_NUMBER, str, type(None))
-_SMALL_FIELDS: Final = (
+_PLAIN_FIELDS: Final = (
     *("type", "userId", "anonymousId", "groupId", "previousId", "messageId", "event", "name", "category"),
-    *("timestamp", "originalTimestamp", "sentAt", "context"),
+    *("timestamp", "originalTimestamp", "sentAt"),
 )
 
 
@@ -418,12 +424,12 @@ def decode_body(body: bytes) -> Mapping[str, Any]:
 
 
 def _decode_slowly(body: bytes) -> Any:
-    """What JSON says, however large its numbers and deep its nesting are; UNREADABLE if it is no JSON."""
+    """What JSON says, however large its numbers and deep its nesting are; None if it is no JSON."""
     with suppress(ValueError, RecursionError):
         return json.loads(body, parse_float=_finite)
     with suppress(ValueError, RecursionError):
         return json.loads(flattened(body), parse_float=_finite, parse_int=_whole)
-    return UNREADABLE
+    return None
 
 
 def _finite(text: str) -> float | str:

@@ -10,16 +10,19 @@ from typing import Final
 MAX_DEPTH: Final = 500
 """Levels of nesting that are kept of a text nested too deeply to be read."""
 
-MAX_BRACKETS: Final = 20_000
+MAX_BRACKETS: Final = 50_000
 """A text with more of them is not made flatter; a batch of 2,500 messages has fewer."""
 
+MAX_LITERALS: Final = 10_000
+"""A text with more of NaN and Infinity is left as it is."""
+
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)'
-_ESCAPE: Final = re.compile(
-    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-"""A JSON escape: a surrogate pair, half of one, or any other."""
-_NO_NUMBER: Final = re.compile(rb"((?:[^\"NI\-]++|" + _STRING + rb")++)|-?\b(?:NaN|Infinity)\b", re.DOTALL)
-_BRACKET: Final = re.compile(rb"(?:[^\"\[\]{}]++|" + _STRING + rb")++|[\[\]{}]", re.DOTALL)
+_PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF: Final = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_LITERAL: Final = rb"-?\b(?:NaN|Infinity)\b"
+_HALVES: Final = re.compile(rb"((?:[^\\]++|%b|(?!%b)\\.)++)|%b" % (_PAIR, _HALF, _HALF), re.DOTALL)
+_LITERALS: Final = re.compile(rb"((?:[^\"NI\-]++|%b|(?!%b)[NI\-])++)|%b" % (_STRING, _LITERAL, _LITERAL), re.DOTALL)
+_BRACKETS: Final = re.compile(rb"(?:[^\"\[\]{}]++|%b)++|[\[\]{}]" % _STRING, re.DOTALL)
 
 
 def mended(text: bytes) -> bytes:
@@ -28,9 +31,9 @@ def mended(text: bytes) -> bytes:
     Browsers send halves when they cut an emoji in two. Segment's Python library sends NaN and Infinity as they are;
     JavaScript itself writes null for them.
     """
-    text = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[2] else escape[0], text)
-    if b"NaN" in text or b"Infinity" in text:
-        text = _NO_NUMBER.sub(lambda found: found[1] or b"null", text)
+    text = _HALVES.sub(lambda found: found[1] or rb"\ufffd", text)
+    if 0 < text.count(b"NaN") + text.count(b"Infinity") <= MAX_LITERALS:
+        text = _LITERALS.sub(lambda found: found[1] or b"null", text)
     return text
 
 
@@ -40,7 +43,7 @@ def flattened(text: bytes) -> bytes:
         return text
     kept: list[bytes] = []
     depth = 0
-    for token in _BRACKET.findall(text):
+    for token in _BRACKETS.findall(text):
         if token in (b"[", b"{"):
             depth += 1
             if depth == MAX_DEPTH + 1:

@@ -10,7 +10,7 @@ from typing import Final
 MAX_DEPTH: Final = 500
 """Levels of nesting that are kept of a text nested too deeply to be read."""
 
-MAX_BRACKETS: Final = 50_000
+MAX_BRACKETS: Final = 100_000
 """A text with more of them is not made flatter; a batch of 2,500 messages has fewer."""
 
 MAX_LITERALS: Final = 10_000

@@ -51,9 +51,16 @@ def run_serve(
         command = (engine_command or command_of_engine)(options, console.fileno())
 
         async def main() -> int:
-            state_path = options.data_dir / "state.db"
-            ports = {"ingest": ingest, "console": console}
-            process = IngestProcess(log, state_path, **ports, engine_command=command, clock=clock, announce=announce)
+            process = IngestProcess(
+                log,
+                options.data_dir / "state.db",
+                ingest=ingest,
+                console=console,
+                engine_command=command,
+                clock=clock,
+                announce=announce,
+                public_url=options.public_url,
+            )
             return await process.run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -266,7 +266,8 @@ async def test_the_url_ends_in_the_write_key(ingest: Ingest, client: httpx.Async
         ("/v1/webhook/key-segment", 503),
         ("/v1/webhook/nobody", 503),
         ("/v1/webhook/website-key", 503),
-        ("/v1/webhook", 404),
+        ("//v1/webhook//Key-segment", 200),
+        ("/v1/webhook", 503),
     ]:
         answer = await client.post(path, content=MESSAGE, headers={"X-Signature": sha1(MESSAGE)})
         assert answer.status_code == status, path

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from tests.support.ingest import NOW_MS, WEBSITE, Ingest, running_ingest
 from tests.support.pipeline import Pipeline, at, track
 
+from gainsight_destination.destinations.webhook.destination import signatures
 from gainsight_destination.eventlog.contract import EntryKind, LoggedEntry
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.events.message import Discarded, Message, read_entry
@@ -235,6 +236,13 @@ async def test_the_webhook_id_stands_in_for_message_ids(ingest: Ingest, client: 
             assert await send(client, "standard", body, standard(body, id_=id_)) == (200, SUCCESS)
     ids = [isinstance(message, Message) and message.message_id for message in messages(ingest)]
     assert ids == ['msg_"1', "msg_2:0", "m-1"] * 3
+
+
+async def test_our_own_webhook_destination_is_understood(ingest: Ingest, client: httpx.AsyncClient) -> None:
+    """What one installation sends on, another takes, as either of the two senders that it signs like."""
+    for name, secret in [("segment", NEW), ("standard", STANDARD)]:
+        headers = dict(signatures(secret, "m-1", MESSAGE, NOW_MS))
+        assert await send(client, name, MESSAGE, headers) == (200, SUCCESS)
 
 
 # -- every sender

@@ -21,6 +21,7 @@ from tests.oracle.messages import Message, Receipt, day, iso, sort_out
 
 DEFAULTS: Mapping[str, Any] = {
     "events": [],
+    "consentCategories": [],
     "accountIdNames": ["accountId", "account_id"],
     "createCompanies": False,
     "companyFields": {},
@@ -116,7 +117,7 @@ class Oracle:
 
     def fate(self, message: Message) -> tuple[str, str]:
         """(state, reason) of a message from a connected source, when everything that can be delivered is."""
-        reason = why_filtered(message, self.settings["events"])
+        reason = why_filtered(message, self.settings)
         if reason is not None:
             return "filtered", reason
         if message.type == "identify":
@@ -144,7 +145,7 @@ class Oracle:
         wanted = [
             message
             for message in self.everything
-            if message.source in self.connected and why_filtered(message, self.settings["events"]) is None
+            if message.source in self.connected and why_filtered(message, self.settings) is None
         ]
         tracks = [m for m in wanted if m.type == "track" and self.fate(m)[0] == "delivered"]
         held = Held()

@@ -21,6 +21,8 @@ from gainsight_destination.mend_json import flattened
 
 MAX_MESSAGE_BYTES: Final = 32_768
 """Segment documents 32 KB for one event; its published code says 32,768."""
+MAX_PROCESSED_BYTES: Final = 65_536
+"""What another pipeline took in at 32 KB comes from there with more in it: ids, dates, context."""
 MAX_BATCH_MESSAGES: Final = 2_500
 """Segment documents 2,500 events in one batch."""
 MAX_ID_CHARACTERS: Final = 255
@@ -70,6 +72,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     previous_id: str | None = None
     context_group_id: str | None = None
     integrations: Any = None
+    consent: bytes | None = None
+    """`context.consent` as it came, JSON that is not null; what it says is read where somebody asks for it."""
     body: bytes = b"{}"
     """`properties` of a track, page or screen, `traits` of an identify or group: a JSON object as it came."""
     remarks: tuple[str, ...] = ()
@@ -86,6 +90,7 @@ class Discarded(msgspec.Struct, frozen=True, gc=False):
 
 class _Context(msgspec.Struct, gc=False):
     group_id: str | int | float | None = msgspec.field(default=None, name="groupId")
+    consent: msgspec.Raw = NOTHING
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -134,7 +139,9 @@ class _Frame(msgspec.Struct, gc=False):
     sent_at_ms: int | None = None
     context_group_id: str | None = None
     integrations: Any = None
+    consent: bytes | None = None
     corrected: bool = False
+    max_bytes: int = MAX_MESSAGE_BYTES
 
 
 def read_entry(logged: LoggedEntry) -> Iterator[Message | Discarded]:
@@ -176,18 +183,21 @@ def _open_somehow(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec
 def _open(logged: LoggedEntry, body: bytes) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
     entry = logged.entry
     if entry.kind is EntryKind.ARCHIVE:
-        return _Frame(logged, None, corrected=True), _decode_items(body)
+        return _Frame(logged, None, corrected=True, max_bytes=MAX_PROCESSED_BYTES), _decode_items(body)
     if entry.kind is not EntryKind.BATCH:
         return _Frame(logged, _TYPE_OF_KIND[entry.kind]), [body]
     envelope = _decode_envelope(body)
     context = _value(envelope.context)
+    if not isinstance(context, dict):
+        context = {}
     return (
         _Frame(
             logged,
             None,
             sent_at_ms=parse_timestamp_ms(_value(envelope.sent_at)),
-            context_group_id=id_text(context.get("groupId")) if isinstance(context, dict) else None,
+            context_group_id=id_text(context.get("groupId")),
             integrations=_value(envelope.integrations),
+            consent=None if context.get("consent") is None else msgspec.json.encode(context["consent"]),
         ),
         envelope.batch,
     )
@@ -210,7 +220,7 @@ def _plain_value(raw: msgspec.Raw) -> Any:
 
 
 def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Message:
-    if frame.type is None and len(memoryview(raw)) > MAX_MESSAGE_BYTES:  # ingest measured what came alone
+    if frame.type is None and len(memoryview(raw)) > frame.max_bytes:  # ingest measured what came alone
         raise _DiscardError("message_too_large")
     try:
         wire = _decode_wire(raw)
@@ -218,7 +228,7 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         wire = _mend(frame, bytes(raw))
     kind = frame.type or wire.type
     if kind not in TYPES:
-        raise _DiscardError("type_not_supported")
+        raise _unknown_type(kind)
     entry = frame.logged.entry
     sent_user_id, sent_anonymous_id = wire.user_id, wire.anonymous_id
     user_id = None if sent_user_id is None else id_text(sent_user_id)
@@ -232,9 +242,12 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         group_id = _required(wire.group_id, "group_id_required")
     elif kind == "alias":
         previous_id = _required(wire.previous_id, "previous_id_required")
-    context_group_id = frame.context_group_id
-    if wire.context is not None and wire.context.group_id is not None:
-        context_group_id = id_text(wire.context.group_id) or context_group_id
+    context_group_id, consent = frame.context_group_id, frame.consent
+    if wire.context is not None:
+        if wire.context.group_id is not None:
+            context_group_id = id_text(wire.context.group_id) or context_group_id
+        if wire.context.consent is not NOTHING:
+            consent = _said_consent(wire.context.consent) or consent
     received_at_ms = entry.received_at_ms
     at_ms = _at_ms(frame, wire, received_at_ms)
     remarks: tuple[str, ...] = ()
@@ -261,6 +274,7 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         previous_id,
         context_group_id,
         frame.integrations if wire.integrations is NOTHING else _integrations(frame, wire.integrations),
+        consent,
         _body(kind, wire),
         remarks,
     )
@@ -285,6 +299,11 @@ def message_id_text(sent: object) -> str | None:
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         return f"{text[: MAX_ID_CHARACTERS - len(digest) - 1]}-{digest}"
     return text
+
+
+def _unknown_type(kind: object) -> _DiscardError:
+    """Segment's webhooks say `delete` of a user who is to be forgotten; somebody has to see that."""
+    return _DiscardError("deletion_request" if kind == "delete" else "type_not_supported")
 
 
 def id_text(value: object) -> str | None:
@@ -332,6 +351,10 @@ def _integrations(frame: _Frame, sent: msgspec.Raw) -> Any:
     return own if own is not None else frame.integrations
 
 
+def _said_consent(raw: msgspec.Raw) -> bytes | None:
+    return None if bytes(raw) == b"null" else bytes(raw)
+
+
 def _at_ms(frame: _Frame, wire: _Wire, received_at_ms: int) -> int:
     original_ms = parse_timestamp_ms(wire.timestamp)
     if original_ms is None:
@@ -355,7 +378,7 @@ def _mend(frame: _Frame, raw: bytes) -> _Wire:
     item = {name: _plain_value(fields[name]) for name in _PLAIN_FIELDS if name in fields}
     kind = frame.type or item.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
-        raise _DiscardError("type_not_supported")
+        raise _unknown_type(kind)
     needed = _IDS_OF_TYPE.get(kind, _IDS)
     if any(not isinstance(item.get(name), _AN_ID) or isinstance(item.get(name), bool) for name in needed):
         raise _DiscardError("id_not_string")
@@ -369,7 +392,7 @@ def _mend(frame: _Frame, raw: bytes) -> _Wire:
         original_timestamp=_date(item, fields, "originalTimestamp"),
         sent_at=_date(item, fields, "sentAt"),
         event=item.get("event") if kind == "track" else None,
-        context=_context(_value(fields.get("context", NOTHING))),
+        context=_context(fields.get("context", NOTHING)),
         integrations=fields.get("integrations", NOTHING),
         properties=fields.get("properties", NOTHING),
         traits=fields.get("traits", NOTHING),
@@ -413,8 +436,13 @@ def _date(item: Mapping[str, Any], fields: Mapping[str, msgspec.Raw], name: str)
     return bytes(fields[name]).decode()
 
 
-def _context(value: object) -> _Context | None:
-    return _Context(group_id=id_text(value.get("groupId"))) if isinstance(value, dict) else None
+def _context(raw: msgspec.Raw) -> _Context | None:
+    try:
+        fields = _decode_fields(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    group_id = _plain_value(fields["groupId"]) if "groupId" in fields else None
+    return _Context(group_id=id_text(group_id), consent=fields.get("consent", NOTHING))
 
 
 def decode_body(body: bytes) -> Mapping[str, Any]:

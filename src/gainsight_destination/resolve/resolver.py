@@ -120,6 +120,7 @@ class _Batch:
                 self._books,
                 destination_id=connected.id,
                 own_objects={spec.name for spec in connected.destination.objects if spec.per_message},
+                ordered=any(spec.ordered for spec in connected.destination.objects),
                 revision=self._revision,
                 now_ms=now_ms,
                 bounds=_Bounds(resolver, connected),
@@ -316,6 +317,8 @@ class _Batch:
     def _resolve_again(self) -> None:
         """Earlier messages that a new link or fact reaches, while it may still move them."""
         for connected in self._r._destinations:
+            if not connected.destination.windows.movable:
+                continue
             seen: set[int] = set()
             for received_at_ms, scopes in self._scopes.items():
                 for scope in _merged(scopes):

@@ -117,7 +117,7 @@ def test_bad_lines_are_told_and_the_rest_goes_in(data: Path, tmp_path: Path) -> 
         b"[1]",
         b'"text"',
         b"null",
-        b'{"a":NaN}',
+        b'{"a":nan}',
         b'{"a":' + b"[" * 20_000 + b"}",
         b'{"p":"' + b"x" * 32_768 + b'"}',
     ]

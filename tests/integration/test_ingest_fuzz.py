@@ -7,23 +7,28 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.edge_cases import Port, running_port
 
-from gainsight_destination.events.message import Discarded, Message, read_entry
+from gainsight_destination.events.message import Discarded, Message, decode_body, read_entry
+from gainsight_destination.events.original import original_of
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR
 
 pytestmark = pytest.mark.soak
 
-PATHS = [f"/v1/{name}" for name in ("identify", "track", "group", "page", "screen", "alias", "batch", "import")]
+SINGLES = ("identify", "track", "group", "page", "screen", "alias")
+PATHS = [f"/v1/{name}" for name in (*SINGLES, *(name[0] for name in SINGLES), "batch", "import", "b", "m")]
+QUERY_PATHS = [f"/v1/{path}" for name in SINGLES for path in (name[0], f"pixel/{name}")] + ["/v1/b"]
 KEY = b"Basic " + base64.b64encode(b"website-key:")
 NAMES = st.sampled_from(
     [
         *("type", "userId", "anonymousId", "groupId", "previousId", "messageId", "event", "name", "category"),
         *("timestamp", "originalTimestamp", "sentAt", "context", "integrations", "properties", "traits", "writeKey"),
+        *("consent", "categoryPreferences", "channel"),
         *("batch", "accountId", "email", "Gainsight", "All", "", "ü", "\\ud83d"),
     ]
 )
@@ -166,6 +171,11 @@ def read_on(port: Port, offset: int) -> Sequence[Message | Discarded]:
         items = list(read_entry(logged))
         assert [item.offset for item in items] == list(range(logged.offset, logged.end))
         read += items
+        for item in items:
+            if isinstance(item, Message):
+                original = original_of(logged, item.offset, "website")
+                assert original is not None
+                assert decode_body(original)["messageId"] == item.message_id
     port.pipeline.resolve()
     assert port.pipeline.query("SELECT 1 FROM books WHERE reason = ?", INTERNAL_ERROR) == []
     return read
@@ -181,6 +191,30 @@ def test_any_body_is_taken_or_refused(
     headers = headers | {b"Authorization": key, b"Content-Encoding": encoding}
     (status,) = statuses(exchange(port, request(path, body, headers)))
     assert status in (200, 400)
+    taken = len(read_on(port, before))
+    assert status == 200 or taken == 0
+
+
+QUERIES = st.one_of(
+    bodies().map(base64.b64encode).map(lambda data: b"data=" + data),
+    st.dictionaries(NAMES | st.just("properties.a.b"), TEXTS | st.text(max_size=9)).map(
+        lambda f: urlencode(f).encode()
+    ),
+    st.binary().map(lambda raw: re.sub(rb"[\x00-\x20#\x7f]", b"", raw)),
+)
+
+
+@given(
+    path=st.sampled_from(QUERY_PATHS),
+    query=st.lists(QUERIES, max_size=3).map(b"&".join),
+    key=st.sampled_from([b"", b"&writeKey=website-key", b"&callback=f", b"&callback=f("]),
+)
+def test_any_query_is_taken_or_refused(port: Port, path: str, query: bytes, key: bytes) -> None:
+    """A GET is answered 200 or 400, a pixel always 200; what was taken is read to the last message."""
+    before = port.pipeline.log.end()
+    sent = b"GET %b?%b%b HTTP/1.1\r\nConnection: close\r\nAuthorization: %b\r\n\r\n" % (path.encode(), query, key, KEY)
+    (status,) = statuses(exchange(port, sent))
+    assert status == 200 or (status == 400 and "pixel" not in path)
     taken = len(read_on(port, before))
     assert status == 200 or taken == 0
 

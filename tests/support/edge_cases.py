@@ -24,7 +24,7 @@ from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
 from gainsight_destination.observe.trace import trace
 from gainsight_destination.workspace.model import Source
-from tests.support.ingest import DISABLED, NOW_MS, WEBSITE, Ingest, StoppedClock, running_ingest
+from tests.support.ingest import DISABLED, NOW_MS, WEBSITE, FullLog, Ingest, StoppedClock, running_ingest
 from tests.support.memory import directory_in_memory
 from tests.support.pipeline import DAY_MS, Pipeline
 
@@ -50,12 +50,13 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     sent: str = "whole"
     """Or `chunked`, `when allowed` (Expect: 100-continue), `cut off` (the sender goes away before the end)."""
     days_later: int = 0
+    disk_full: bool = False
     status: int = 200
     """0: no answer."""
     says: str = ""
     """How the message of a refusal begins."""
     answer: str | None = None
-    """The body of the answer, where that is not the usual one."""
+    """The body of the answer, where that is not the usual one; in base64 if it is an image."""
     content_type: str = "application/json"
     mended: bool = False
     messages: list[str | dict[str, Any]] = []
@@ -98,6 +99,7 @@ class Port:
         self.pipeline.connection.execute("DELETE FROM connections")  # `running_ingest` writes the sources anew
         self.pipeline.connected = Connected(1, "gainsight", frozenset({1, 2, 3}), self.pipeline.destination)
         self.pipeline.restart()
+        self.log = FullLog(directory / "log.db")
         self.ingest: Ingest
 
     def run(self, case: Case) -> None:
@@ -113,7 +115,10 @@ class Port:
         self.clock.ms += request.days_later * DAY_MS
         self.pipeline.now_ms = self.clock.ms
         before, books, mended = self.pipeline.log.end(), self._books(), metrics.ingest_mended_bodies._value.get()
+        if request.disk_full:
+            self.log.fill()
         send(self.ingest.port, request)
+        self.log.empty()
         self.pipeline.resolve()
         read = [item for logged in self.pipeline.log.read(before, max_messages=10**6) for item in read_entry(logged)]
         messages = [wanted for line in request.messages for wanted in repeated(line)]
@@ -196,7 +201,7 @@ def running_port() -> Iterator[Port]:
 
         async def serve() -> None:
             try:
-                async with running_ingest(directory, sources=SOURCES, clock=port.clock) as port.ingest:
+                async with running_ingest(directory, sources=SOURCES, clock=port.clock, log=port.log) as port.ingest:
                     opened.set()
                     await done.wait()
             finally:
@@ -273,8 +278,11 @@ def check_answer(answer: HTTPResponse, request: Request) -> None:
         assert body == b""
         return
     assert answer.headers["content-type"] == request.content_type
+    if answer.status == 503:
+        assert int(answer.headers["retry-after"]) == int(answer.headers["x-ratelimit-reset"]) > 0
     if request.answer is not None:
-        assert body == request.answer.encode()
+        image = request.content_type.startswith("image/")
+        assert body == (base64.b64decode(request.answer) if image else request.answer.encode())
     elif request.status == 200:
         assert body == b'{"success":true}'
     else:

@@ -374,7 +374,7 @@ def _generated_id(logged: LoggedEntry, index: int) -> str:
 
 def _mend(frame: _Frame, raw: bytes) -> _Wire:
     """The slow path: mend invalid UTF-8 and odd types that SDKs send, or find why Segment would discard it."""
-    fields = _fields(raw if raw.isascii() else raw.decode("utf-8", "replace").encode())
+    fields = fields_of(raw if raw.isascii() else raw.decode("utf-8", "replace").encode())
     item = {name: _plain_value(fields[name]) for name in _PLAIN_FIELDS if name in fields}
     kind = frame.type or item.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
@@ -417,8 +417,8 @@ _PLAIN_FIELDS: Final = (
 )
 
 
-def _fields(text: bytes) -> Mapping[str, msgspec.Raw]:
-    """The fields of a message, each as it came. Raises _DiscardError unless it is a JSON object."""
+def fields_of(text: bytes) -> Mapping[str, msgspec.Raw]:
+    """The fields of a message, each as it came. A message that is no JSON object is discarded."""
     try:
         try:
             return _decode_fields(text)

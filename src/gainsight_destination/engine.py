@@ -173,6 +173,15 @@ class Engine:
                 work = partial(resolver.resolve_parked, connected, after_offset, self._clock.now_ms())
                 after_offset = await self._transact(resolver, work)
 
+    async def _review(self, crew: Crew, resolver: Resolver) -> None:
+        """After a change of trust, look at what may still move once more."""
+        for connected in crew.destinations:
+            more = True
+            while more and not crew.stop.is_set():
+                now_ms = await self._resolved_until_ms()
+                more = await self._transact(resolver, partial(resolver.review, connected, now_ms))
+        crew.wake.set()
+
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
             try:
@@ -251,6 +260,7 @@ class Engine:
         parked_seen = False
         while not crew.stop.is_set():
             try:
+                await self._review(crew, resolver)
                 if not parked_seen:
                     await self._resolve_parked(crew, resolver)
                     parked_seen = True

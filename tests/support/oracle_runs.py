@@ -243,7 +243,7 @@ def _run_without_sandbox(
     with fast_directory() as directory:
         for name, content in fresh_files().items():
             (Path(directory) / name).write_bytes(content)
-        pipeline = Pipeline(Path(directory), **story.settings)
+        pipeline = Pipeline(Path(directory), limited=story.limited, **story.settings)
         pipeline.destination._schemas = PRODUCT_SCHEMAS
         try:
             for request in requests:
@@ -262,7 +262,14 @@ def _run_without_sandbox(
 def _compare_drafts(pipeline: Pipeline, story: Story, order: Sequence[int], *, waiting_is_over: bool) -> list[str]:
     receipts = story.receipts(order)
     everybody = Tenant(FIELDS, [account_id(str(account)) for account in _accounts_in(receipts)])
-    oracle = Oracle(receipts, story.settings, everybody, connected=CONNECTED, waiting_is_over=waiting_is_over)
+    oracle = Oracle(
+        receipts,
+        story.settings,
+        everybody,
+        connected=CONNECTED,
+        limited=story.limited,
+        waiting_is_over=waiting_is_over,
+    )
     expected = oracle.held()
     for row in (*expected.events.values(), *expected.usage.values()):
         del row["Company_Id__gc"]
@@ -401,6 +408,7 @@ class SandboxRun:
             self.story.settings,
             Tenant(FIELDS, self.companies, self.too_late),
             connected=CONNECTED,
+            limited=self.story.limited,
             waiting_is_over=self.waiting_is_over,
         )
 
@@ -502,7 +510,7 @@ def _play(story: Story, seed: int | None) -> tuple[list[str], list[tuple[str, st
         chance = None if seed is None else random.Random(seed)
         order = list(range(len(story.messages))) if chance is None else disturbed_order(story, chance)
         with fast_directory() as directory:
-            async with delivery_at_sandbox(Path(directory), **story.settings) as delivery:
+            async with delivery_at_sandbox(Path(directory), limited=story.limited, **story.settings) as delivery:
                 found = await SandboxRun(story, delivery, chance).run(order)
                 calls = await delivery.sandbox.calls()
         return found, [(call["method"], call["path"], call["request_body"]) for call in calls]

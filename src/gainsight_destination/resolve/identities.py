@@ -23,6 +23,9 @@ Names = tuple[str, ...]
 """The trait names under which a destination reads the account id, best first."""
 
 
+AccountFact = tuple[Fact, str, int]
+"""An account fact, the trait name that said it or GROUP_ID, and the source."""
+
 _LISTED: Final = "IN (SELECT value FROM json_each(?))"
 
 
@@ -47,7 +50,7 @@ class Identity:
         self.links: list[Fact] = _NO_FACTS
         self.links_to: dict[int, list[Fact]] = _NO_LINKS
         self.members: set[int] = _NOBODY
-        self.accounts: list[tuple[Fact, str]] = _NOTHING_SAID
+        self.accounts: list[AccountFact] = _NOTHING_SAID
         self.emails: list[Fact] = _NO_FACTS
 
     def hold(self, links: list[Fact]) -> None:
@@ -62,7 +65,7 @@ class Identity:
 
     def says_anything(self, interval: Interval) -> bool:
         from_ms, until_ms = interval
-        return any(from_ms <= fact.at_ms < until_ms for fact, _ in self.accounts) or any(
+        return any(from_ms <= fact.at_ms < until_ms for fact, _, _ in self.accounts) or any(
             from_ms <= fact.at_ms < until_ms for fact in self.emails
         )
 
@@ -71,7 +74,7 @@ class Identity:
 _NO_FACTS: Final[list[Fact]] = []
 _NO_LINKS: Final[dict[int, list[Fact]]] = {}
 _NOBODY: Final[set[int]] = set()
-_NOTHING_SAID: Final[list[tuple[Fact, str]]] = []
+_NOTHING_SAID: Final[list[AccountFact]] = []
 _NO_SCOPES: Final[list[Scope]] = []
 
 
@@ -82,20 +85,31 @@ class IdentityGraph:
     anonymous id and its time, so the link is read from there when it matters, which is when its identity is linked to
     a second user. From then on all links of that identity are written, and so are all links to a user with many
     identities, whose messages would be read again and again.
+
+    A user is *placed* once a source of full trust has said an account fact of it, at whatever time; then account facts
+    of the sources of limited trust (`limited`) do not count for it.
     """
 
     CACHED_IDENTITIES: Final = 250_000
 
-    def __init__(self, connection: sqlite3.Connection, vocabularies: frozenset[Names] = frozenset()) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        vocabularies: frozenset[Names] = frozenset(),
+        limited: frozenset[int] = frozenset(),
+    ) -> None:
+        self.limited = limited
         self._connection = connection
         self._vocabularies = vocabularies
         self._identities: dict[int, Identity] = {}
         self._accounts: dict[tuple[int, Names], list[Fact]] = {}
+        self._placed: set[tuple[int, Names]] = set()
+        """Of the users in `_accounts`; empty while no source has limited trust."""
         self._emails: dict[int, list[Fact]] = {}
         self._new_links: list[tuple[int, int, str, int]] = []
         self._delivered_links: list[tuple[int, int, str, int]] = []
         self._new_members: list[tuple[int, int]] = []
-        self._new_accounts: list[tuple[int, int, str, str, int]] = []
+        self._new_accounts: list[tuple[int, int, str, str, int, int]] = []
         self._new_emails: list[tuple[int, int, str, int]] = []
 
     # -- questions
@@ -135,6 +149,11 @@ class IdentityGraph:
     def account_in_force(self, user_id: int, at_ms: int, names: Names) -> Fact | None:
         """The account fact in force for a user; of identify facts only those said under one of `names` count."""
         return in_force(self._account_timeline(user_id, names), at_ms)
+
+    def placed_account_in_force(self, user_id: int, at_ms: int, names: Names) -> Fact | None:
+        """The account fact in force for a user who is placed; None for one who is not."""
+        timeline = self._account_timeline(user_id, names)
+        return in_force(timeline, at_ms) if (user_id, names) in self._placed else None
 
     def email_in_force(self, user_id: int, at_ms: int) -> Fact | None:
         return in_force(self._email_timeline(user_id), at_ms)
@@ -213,19 +232,34 @@ class IdentityGraph:
             moved.extend(self.scopes_of(user))
         return moved
 
-    def add_account(self, identity_id: int, at_ms: int, message_id: str, name: str, account_id: int) -> list[Scope]:
+    def add_account(
+        self, identity_id: int, at_ms: int, message_id: str, name: str, account_id: int, source_id: int
+    ) -> list[Scope]:
         """Learn that an identity belonged to an account: said by a trait called `name`, or by a group call."""
         user_id = self.user_of(identity_id, at_ms)
         timelines = [
             (self._account_timeline(user_id, names), _rank(name, names))
             for names in self._vocabularies
-            if name == GROUP_ID or name in names
+            if (name == GROUP_ID or name in names) and self._counts(user_id, names, source_id)
         ]
         identity = self._identity(identity_id)
         identity.accounts = identity.accounts or []
-        identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name))
-        self._new_accounts.append((identity_id, at_ms, message_id, name, account_id))
+        identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name, source_id))
+        self._new_accounts.append((identity_id, at_ms, message_id, name, account_id, source_id))
         return self._changes(user_id, timelines, at_ms, message_id, account_id)
+
+    def _counts(self, user_id: int, names: Names, source_id: int) -> bool:
+        """Whether what a source says of a user's account counts. The first of full trust places the user: what others
+        said before it, of any date, no longer does."""
+        if not self.limited:
+            return True
+        timeline, user = self._account_timeline(user_id, names), (user_id, names)
+        if source_id in self.limited:
+            return user not in self._placed
+        if user not in self._placed:
+            self._placed.add(user)
+            timeline.clear()
+        return True
 
     def add_email(self, identity_id: int, at_ms: int, message_id: str, email_id: int) -> list[Scope]:
         """Learn that an identity had an e-mail address."""
@@ -263,7 +297,8 @@ class IdentityGraph:
         )
         write("INSERT OR IGNORE INTO linked (user_id, identity_id) VALUES (?,?)", sorted(self._new_members))
         write(
-            "INSERT OR IGNORE INTO account_facts (identity_id, at_ms, message_id, name, account_id) VALUES (?,?,?,?,?)",
+            "INSERT OR IGNORE INTO account_facts (identity_id, at_ms, message_id, name, account_id, source_id)"
+            " VALUES (?,?,?,?,?,?)",
             sorted(self._new_accounts),
         )
         write(
@@ -276,6 +311,7 @@ class IdentityGraph:
         """Drop everything remembered: a transaction was rolled back, or memory is to be bounded."""
         self._identities.clear()
         self._accounts.clear()
+        self._placed.clear()
         self._emails.clear()
         self._clear_new()
 
@@ -315,13 +351,14 @@ class IdentityGraph:
             user = found[user_id]
             user.members = user.members or set()
             user.members.add(identity_id)
-        for identity_id, at_ms, message_id, name, account_id in read(
-            f"SELECT identity_id, at_ms, message_id, name, account_id FROM account_facts WHERE identity_id {_LISTED}",
+        for identity_id, at_ms, message_id, name, account_id, source_id in read(
+            "SELECT identity_id, at_ms, message_id, name, account_id, source_id FROM account_facts"
+            f" WHERE identity_id {_LISTED}",
             listed,
         ):
             identity = found[identity_id]
             identity.accounts = identity.accounts or []
-            identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name))
+            identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name, source_id))
         for identity_id, at_ms, message_id, email_id in read(
             f"SELECT identity_id, at_ms, message_id, email_id FROM email_facts WHERE identity_id {_LISTED}", listed
         ):
@@ -365,13 +402,18 @@ class IdentityGraph:
     def _account_timeline(self, user_id: int, names: Names) -> list[Fact]:
         timeline = self._accounts.get((user_id, names))
         if timeline is None:
-            timeline = sorted(
-                Fact(fact.at_ms, fact.message_id, _rank(name, names), fact.value)
+            said = [
+                (Fact(fact.at_ms, fact.message_id, _rank(name, names), fact.value), source_id)
                 for identity_id in {scope.identity_id for scope in self.scopes_of(user_id)}
-                for fact, name in self._identity(identity_id).accounts
+                for fact, name, source_id in self._identity(identity_id).accounts
                 if (name == GROUP_ID or name in names) and self.user_of(identity_id, fact.at_ms) == user_id
-            )
-            self._accounts[user_id, names] = timeline
+            ]
+            if self.limited:
+                trusted = [(fact, source_id) for fact, source_id in said if source_id not in self.limited]
+                if trusted:
+                    self._placed.add((user_id, names))
+                    said = trusted
+            timeline = self._accounts[user_id, names] = sorted(fact for fact, _ in said)
         return timeline
 
     def _email_timeline(self, user_id: int) -> list[Fact]:
@@ -390,6 +432,7 @@ class IdentityGraph:
         self._emails.pop(user_id, None)
         for names in self._vocabularies:
             self._accounts.pop((user_id, names), None)
+            self._placed.discard((user_id, names))
 
     def _spans(self, user_id: int, interval: Interval, above: frozenset[int]) -> Iterator[Scope]:
         yield Scope(user_id, interval)

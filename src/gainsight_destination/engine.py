@@ -38,7 +38,7 @@ from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
 from gainsight_destination.store.database import Database
-from gainsight_destination.workspace.model import Workspace
+from gainsight_destination.workspace.model import Trust, Workspace
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import load
 
@@ -148,9 +148,10 @@ class Engine:
             if d.enabled
         ]
         crew = Crew(workspace, destinations)
+        limited = frozenset(source.id for source in workspace.sources if source.trust is Trust.LIMITED)
         resolver = await self._database.write(
             lambda connection: Resolver(
-                connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS
+                connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS, limited=limited
             )
         )
         crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))

@@ -4,7 +4,7 @@ import sqlite3
 from importlib.resources import files
 from itertools import product
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gainsight_destination.events.message import GROUP_ID
@@ -100,7 +100,17 @@ steps = st.one_of(
 )
 
 
+PLACED_FOR_A_WHILE = [
+    ("account", 2, 0, GROUP_ID, 1, LIMITED),
+    ("account", 1, 3, GROUP_ID, 2, FULL),
+    ("link", 1, 1, 2),
+    ("link", 1, 2, 3),
+]
+"""What places user 2 goes to user 3."""
+
+
 @settings(max_examples=300, deadline=None)
+@example(PLACED_FOR_A_WHILE, [f"m{n}" for n in range(9)], set(), frozenset({LIMITED}))
 @given(
     st.lists(steps, min_size=1, max_size=9),
     st.permutations([f"m{n}" for n in range(9)]),

@@ -96,6 +96,8 @@ def why_discarded(receipt: Receipt) -> str | None:
     if not isinstance(item, dict):
         return "bad_request"
     kind = type_of(receipt)
+    if kind == "delete":
+        return "deletion_request"
     if kind not in TYPES:
         return "type_not_supported"
     ids = [item.get(name) for name in ("userId", "anonymousId", "groupId", "previousId")]

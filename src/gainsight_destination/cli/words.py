@@ -12,6 +12,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "batch_too_long": "beyond the 2,500th message of a batch",
         "message_too_large": "over 32 KB",
         "type_not_supported": "of a type that Segment does not have",
+        "deletion_request": "that ask to delete a user; nothing is deleted, do it in Gainsight",
         "no_user_anon_id": "without a user: neither userId nor anonymousId",
         "id_not_string": "with an id that is no text",
         "event_not_defined": "without an event name",

@@ -18,6 +18,8 @@ from gainsight_destination.events.timestamps import correct_ms, parse_timestamp_
 
 MAX_MESSAGE_BYTES: Final = 32_768
 """Segment documents 32 KB for one event; its published code says 32,768."""
+MAX_PROCESSED_BYTES: Final = 65_536
+"""What another pipeline took in at 32 KB comes from there with more in it: ids, dates, context."""
 MAX_BATCH_MESSAGES: Final = 2_500
 """Segment documents 2,500 events in one batch."""
 
@@ -119,6 +121,7 @@ class _Frame(msgspec.Struct, gc=False):
     context_group_id: str | None = None
     integrations: Any = None
     corrected: bool = False
+    max_bytes: int = MAX_MESSAGE_BYTES
 
 
 def read_entry(logged: LoggedEntry) -> Iterator[Message | Discarded]:
@@ -153,7 +156,7 @@ def messages_of(logged: LoggedEntry) -> dict[int, Message]:
 def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
     entry = logged.entry
     if entry.kind is EntryKind.ARCHIVE:
-        return _Frame(logged, None, corrected=True), _decode_items(entry.body)
+        return _Frame(logged, None, corrected=True, max_bytes=MAX_PROCESSED_BYTES), _decode_items(entry.body)
     if entry.kind is not EntryKind.BATCH:
         return _Frame(logged, _TYPE_OF_KIND[entry.kind]), [entry.body]
     envelope = _decode_envelope(entry.body)
@@ -175,7 +178,7 @@ def _value(raw: msgspec.Raw) -> Any:
 
 
 def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Message:
-    if len(memoryview(raw)) > MAX_MESSAGE_BYTES:
+    if len(memoryview(raw)) > frame.max_bytes:
         raise _DiscardError("message_too_large")
     try:
         wire = _decode_wire(raw)
@@ -183,7 +186,7 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         wire = _mend(frame, bytes(raw))
     kind = frame.type or wire.type
     if kind not in TYPES:
-        raise _DiscardError("type_not_supported")
+        raise _unknown_type(kind)
     entry = frame.logged.entry
     user_id, anonymous_id = id_text(wire.user_id), id_text(wire.anonymous_id)
     if user_id is None and (anonymous_id is None or kind == "alias"):
@@ -207,6 +210,11 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         _integrations(frame, wire),
         _body(kind, wire),
     )
+
+
+def _unknown_type(kind: object) -> _DiscardError:
+    """Segment's webhooks say `delete` of a user who is to be forgotten; somebody has to see that."""
+    return _DiscardError("deletion_request" if kind == "delete" else "type_not_supported")
 
 
 def id_text(value: object) -> str | None:
@@ -283,7 +291,7 @@ def _mend(frame: _Frame, raw: bytes) -> _Wire:
         raise _DiscardError("bad_request")
     kind = frame.type or item.get("type")
     if kind not in TYPES:
-        raise _DiscardError("type_not_supported")
+        raise _unknown_type(kind)
     for name in ("userId", "anonymousId", "groupId", "previousId"):
         if isinstance(item.get(name), (bool, list, dict)):
             raise _DiscardError("id_not_string")

@@ -13,7 +13,7 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.errors import UnavailableError
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
-from gainsight_destination.ingest import answers
+from gainsight_destination.ingest import answers, webhooks
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.authenticate import write_key_of
 from gainsight_destination.ingest.body import BodyReader, DisconnectedError, Receive
@@ -48,6 +48,7 @@ class IngestApp:
         self._clock = clock
         self._unwell = unwell
         self._bodies = BodyReader()
+        self._webhooks = webhooks.Webhooks(log=log, sources=sources, clock=clock, bodies=self._bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,24 +57,29 @@ class IngestApp:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         path = plain_path(scope["path"])
         route = ROUTES.get(path)
+        name = route.name if route else "webhook" if path.startswith(webhooks.PATH) else "other"
         try:
-            answer = await self._answer(scope["method"], path, route, headers, receive)
+            if name == "webhook":
+                path = scope["path"]  # with the write key as it was written
+            answer = await self._answer(scope["method"], name, path, route, headers, receive)
         except DisconnectedError:
-            metrics.ingest_requests_of(route.name if route else "other", 499).inc()
+            metrics.ingest_requests_of(name, 499).inc()
             return
-        metrics.ingest_requests_of(route.name if route else "other", answer.status).inc()
+        metrics.ingest_requests_of(name, answer.status).inc()
         if answer is answers.SUCCESS:
             metrics.ingest_ack_seconds.observe(perf_counter() - started)
         await give(answer, headers.get(b"origin"), send)
 
     async def _answer(
-        self, method: str, path: str, route: Route | None, headers: dict[bytes, bytes], receive: Receive
+        self, method: str, name: str, path: str, route: Route | None, headers: dict[bytes, bytes], receive: Receive
     ) -> Answer:
         try:
             if method == "OPTIONS":
                 return answers.preflight(headers.get(b"access-control-request-headers"))
             if route is not None:
                 return await self._take(method, route, headers, receive)
+            if name == "webhook":
+                return await self._webhooks.take(method, path, headers, receive)
             if path == "/health":
                 return answers.health(self._unwell())
         except RefusedRequestError as error:
@@ -83,7 +89,7 @@ class IngestApp:
         except DisconnectedError:
             raise
         except Exception:
-            logger.exception("request failed", path=path)
+            logger.exception("request failed", route=name)
             return answers.BROKEN
         return answers.NOT_FOUND
 

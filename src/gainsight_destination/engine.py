@@ -177,11 +177,11 @@ class Engine:
     async def _review(self, crew: Crew, resolver: Resolver) -> None:
         """After a change of trust, look at what may still move once more."""
         for connected in crew.destinations:
-            more = True
-            while more and not crew.stop.is_set():
-                now_ms = await self._resolved_until_ms()
-                more = await self._transact(resolver, partial(resolver.review, connected, now_ms))
-        crew.wake.set()
+            now_ms = await self._resolved_until_ms()
+            while not crew.stop.is_set() and await self._transact(
+                resolver, partial(resolver.review, connected, now_ms)
+            ):
+                crew.wake.set()
 
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():

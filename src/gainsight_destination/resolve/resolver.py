@@ -95,14 +95,14 @@ class Resolver:
         return _Batch(self, (), now_ms).resolve_parked(connected, after_offset, limit)
 
     def review(self, connected: Connected, now_ms: int, limit: int = 2_000) -> bool:
-        """Resolve some of a destination's messages again, if trust has changed since; whether there are more."""
+        """Resolve some of a destination's messages again, if trust has changed since; whether there were any to see."""
         after_offset = review_after(self._connection, connected.id)
         if after_offset is None:
             return False
         go_on_after = _Batch(self, (), now_ms).review(connected, after_offset, limit)
         reviewed(self._connection, connected.id, go_on_after)
         self._graph.trim()
-        return go_on_after is not None
+        return True
 
     def expire_parked(self, now_ms: int, limit: int = 2_000) -> int:
         """End the waiting of messages parked longer than their destination allows; how many were ended."""

@@ -10,8 +10,7 @@ import httpx
 
 from gainsight_destination.deliver.worker import DeliveryWorker
 from gainsight_destination.destinations.contract import Connected
-from gainsight_destination.destinations.gainsight.destination import GainsightDestination
-from gainsight_destination.destinations.gainsight.settings import parse_settings
+from gainsight_destination.destinations.registry import build
 from gainsight_destination.observe.status import status
 from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
@@ -33,6 +32,7 @@ class Delivery:
         sandbox: RunningSandbox,
         clock: ManualClock,
         *,
+        destination_type: str = "gainsight",
         limited: Iterable[int] = (),
         **settings: Any,
     ) -> None:
@@ -42,7 +42,9 @@ class Delivery:
         self.sandbox = sandbox
         self.clock = clock
         self.directory = directory
-        self.settings: dict[str, Any] = {"accessKey": ACCESS_KEY, "domain": sandbox.url, "flushSeconds": 1, **settings}
+        self.destination_type = destination_type
+        usual = {"accessKey": ACCESS_KEY, "domain": sandbox.url, "flushSeconds": 1}
+        self.settings: dict[str, Any] = {**(usual if destination_type == "gainsight" else {}), **settings}
         self.version = 0
         self.open()
 
@@ -50,7 +52,7 @@ class Delivery:
         """As a start of the server does: nothing is remembered but what the store holds."""
         self.version += 1
         self.database = Database(self.directory / "state.db")
-        self.destination = GainsightDestination(parse_settings(self.settings))
+        self.destination = build(self.destination_type, self.settings)
         self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination)
         self.worker = DeliveryWorker(
             self.database,
@@ -107,7 +109,7 @@ class Delivery:
         while self.clock.now_ms() < end_ms:
             wait_ms = await self.worker.step()
             if wait_ms:
-                ((open_records,),) = await self.read("SELECT count(*) FROM records WHERE state = 'dirty'")
+                ((open_records,),) = await self.read("SELECT count(*) FROM records WHERE state IN ('dirty', 'queued')")
                 if not open_records:
                     return
                 self.clock.advance(wait_ms / 1000)

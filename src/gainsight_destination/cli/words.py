@@ -28,8 +28,8 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "internal_error": "set aside because of a mistake of ours; please report it",
     },
     "filtered": {
-        "unsupported_type": "page views and other types that Gainsight does not get",
-        "integrations_object": "that the sender keeps from Gainsight (integrations)",
+        "unsupported_type": "page views and other types that it does not get",
+        "integrations_object": "that the sender keeps from it (integrations)",
         "event_not_listed": "not in your list of events",
         "no_email": "about users whose e-mail is not known",
         "switched_off": "events, while event rows and daily usage are both switched off",
@@ -46,17 +46,18 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
 BOOKS: Final[Mapping[str, str]] = {
     "discarded": "could not be used",
     "duplicates": "had come before",
-    "filtered": "are not for Gainsight",
+    "filtered": "are not for this destination",
     "parked": "wait for what is not known yet",
     "pending": "are on their way",
-    "delivered": "are in Gainsight",
-    "dead": "were refused by Gainsight",
+    "delivered": "have arrived",
+    "dead": "were refused",
 }
 """What each part of the books says of its messages; the part's own name stands before it."""
 
 RECORD_STATES: Final[Mapping[str, str]] = {
     "clean": "up to date",
     "dirty": "waiting",
+    "queued": "waiting for their user's message before",
     "parked": "waiting for Gainsight to have their company",
     "dead": "refused",
 }

@@ -97,7 +97,7 @@ class Resolver:
     def review(self, connected: Connected, now_ms: int, limit: int = 2_000) -> bool:
         """Resolve some of a destination's messages again, if trust has changed since; whether there were any to see."""
         after_offset = review_after(self._connection, connected.id)
-        if after_offset is None:
+        if after_offset is None or not connected.destination.windows.movable:
             return False
         go_on_after = _Batch(self, (), now_ms).review(connected, after_offset, limit)
         reviewed(self._connection, connected.id, go_on_after)
@@ -137,6 +137,7 @@ class _Batch:
                 self._books,
                 destination_id=connected.id,
                 own_objects={spec.name for spec in connected.destination.objects if spec.per_message},
+                ordered=any(spec.ordered for spec in connected.destination.objects),
                 revision=self._revision,
                 now_ms=now_ms,
                 bounds=_Bounds(resolver, connected),
@@ -346,6 +347,8 @@ class _Batch:
     def _resolve_again(self) -> None:
         """Earlier messages that a new link or fact reaches, while it may still move them."""
         for connected in self._r._destinations:
+            if not connected.destination.windows.movable:
+                continue
             seen: set[int] = set()
             for received_at_ms, scopes in self._scopes.items():
                 for scope in _merged(scopes):

@@ -1,6 +1,6 @@
 """What was received: messages, duplicates of them, and what is discarded as Segment would."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -45,6 +45,8 @@ class Message:
     """`context.consent`; None is none."""
     said: Mapping[str, Any]
     """`traits` of an identify or group, else `properties`."""
+    limited: bool
+    """Whether its source has limited trust."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Received:
     discarded: Sequence[tuple[Receipt, str]]
 
 
-def sort_out(receipts: Sequence[Receipt]) -> Received:
+def sort_out(receipts: Sequence[Receipt], limited: Collection[int] = ()) -> Received:
     """A message id counts once, whatever its source; the first that was acknowledged wins. A discarded message does not
     use up its id."""
     messages: list[Message] = []
@@ -67,7 +69,7 @@ def sort_out(receipts: Sequence[Receipt]) -> Received:
         if reason is not None:
             discarded.append((receipt, reason))
             continue
-        message = read(number, receipt)
+        message = read(number, receipt, limited)
         if any(message.id == earlier.id for earlier in messages):
             duplicates.append(receipt)
         else:
@@ -134,7 +136,7 @@ def why_discarded(receipt: Receipt) -> str | None:
     return None
 
 
-def read(number: int, receipt: Receipt) -> Message:
+def read(number: int, receipt: Receipt, limited: Collection[int]) -> Message:
     """A message that is not discarded. `context` and `integrations` of a batch apply to each item; what the item says
     itself wins."""
     item, kind = receipt.item, str(type_of(receipt))
@@ -154,6 +156,7 @@ def read(number: int, receipt: Receipt) -> Message:
         integrations=integrations_of(item.get("integrations"), receipt.envelope.get("integrations")),
         consent=consent_of(item.get("context"), receipt.envelope.get("context")),
         said=said if isinstance(said, dict) else {},
+        limited=receipt.source in limited,
     )
 
 

@@ -1,7 +1,7 @@
 """Delivery by hand: the real store, worker and sandbox, and a clock that moves only when told to."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,10 @@ class Delivery:
         clock: ManualClock,
         *,
         destination_type: str = "gainsight",
+        limited: Iterable[int] = (),
         **settings: Any,
     ) -> None:
+        self.limited = frozenset(limited)
         self.pipeline = Pipeline(directory)
         self.pipeline.connection.close()
         self.sandbox = sandbox
@@ -64,7 +66,13 @@ class Delivery:
             transport=httpx.AsyncHTTPTransport(verify=PLAIN),
         )
         self.resolver = self.database.submit(
-            lambda connection: Resolver(connection, self.pipeline.log, [self.connected], duplicate_window_ms=WINDOW_MS)
+            lambda connection: Resolver(
+                connection,
+                self.pipeline.log,
+                [self.connected],
+                duplicate_window_ms=WINDOW_MS,
+                limited=self.limited,
+            )
         ).result()
 
     async def close(self) -> None:

@@ -37,10 +37,12 @@ class Story:
     too_late: Sequence[str] = ()
     """Companies that appear when those messages have been given up."""
     title: str = "(say in one line what goes wrong)"
+    limited: Sequence[int] = ()
+    """Sources of limited trust."""
 
     def __repr__(self) -> str:
         """As a file in tests/data/oracle has it."""
-        names = ("title", "settings", "in_time", "too_late", "messages")
+        names = ("title", "settings", "in_time", "too_late", "limited", "messages")
         return json.dumps({name: getattr(self, name) for name in names}, ensure_ascii=False)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -57,6 +59,7 @@ def story_of(document: Mapping[str, Any]) -> Story:
         document.get("in_time", ()),
         document.get("too_late", ()),
         document["title"],
+        document.get("limited", ()),
     )
 
 
@@ -410,4 +413,10 @@ def stories(draw: st.DrawFn, *, longest: int) -> Story:
     appear = draw(st.sampled_from([0, 0, 1, 2]))
     if settings.get("createCompanies"):
         appear = 0
-    return Story(told, settings, LATE if appear == 1 else (), LATE if appear == 2 else ())
+    return Story(
+        told,
+        settings,
+        LATE if appear == 1 else (),
+        LATE if appear == 2 else (),
+        limited=draw(st.sampled_from([(), (), (1,), (2, 3)])),
+    )

@@ -143,7 +143,7 @@ class Engine:
     async def _start_crew(self) -> Crew:
         workspace = await self._database.read(lambda connection: load(connection, self._secrets))
         destinations = [
-            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings))
+            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings), frozenset(d.consent_categories))
             for d in workspace.destinations
             if d.enabled
         ]

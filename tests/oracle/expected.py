@@ -22,6 +22,7 @@ from tests.oracle.messages import Message, Receipt, day, iso, sort_out
 
 DEFAULTS: Mapping[str, Any] = {
     "events": [],
+    "consentCategories": [],
     "accountIdNames": ["accountId", "account_id"],
     "createCompanies": False,
     "companyFields": {},
@@ -129,7 +130,7 @@ class Oracle:
 
     def fate(self, message: Message) -> tuple[str, str]:
         """(state, reason) of a message from a connected source, when everything that can be delivered is."""
-        reason = why_filtered(message, self.settings["events"])
+        reason = why_filtered(message, self.settings)
         if reason is not None:
             return "filtered", reason
         if message.type == "group" and self.membership(message) is None:
@@ -159,7 +160,7 @@ class Oracle:
         wanted = [
             message
             for message in self.everything
-            if message.source in self.connected and why_filtered(message, self.settings["events"]) is None
+            if message.source in self.connected and why_filtered(message, self.settings) is None
         ]
         tracks = [m for m in wanted if m.type == "track" and self.fate(m)[0] == "delivered"]
         groups = [m for m in wanted if m.type == "group" and self.membership(m) is not None]

@@ -40,6 +40,8 @@ class Message:
     previous_id: str | None
     context_group_id: str | None
     integrations: Any
+    consent: Any
+    """`context.consent`; None is none."""
     said: Mapping[str, Any]
     """`traits` of an identify or group, else `properties`."""
     limited: bool
@@ -142,6 +144,7 @@ def read(number: int, receipt: Receipt, limited: Collection[int]) -> Message:
         previous_id=text_of_id(item.get("previousId")) if kind == "alias" else None,
         context_group_id=group_of_context(item.get("context")) or group_of_context(receipt.envelope.get("context")),
         integrations=integrations_of(item.get("integrations"), receipt.envelope.get("integrations")),
+        consent=consent_of(item.get("context"), receipt.envelope.get("context")),
         said=said if isinstance(said, dict) else {},
         limited=receipt.source in limited,
     )
@@ -149,6 +152,14 @@ def read(number: int, receipt: Receipt, limited: Collection[int]) -> Message:
 
 def group_of_context(context: Any) -> str | None:
     return text_of_id(context.get("groupId")) if isinstance(context, dict) else None
+
+
+def consent_of(own: Any, of_envelope: Any) -> Any:
+    """The message's own word wins over that of its batch."""
+    for context in (own, of_envelope):
+        if isinstance(context, dict) and context.get("consent") is not None:
+            return context["consent"]
+    return None
 
 
 def integrations_of(own: Any, of_envelope: Any) -> Any:

@@ -52,8 +52,10 @@ class Delivery:
         """As a start of the server does: nothing is remembered but what the store holds."""
         self.version += 1
         self.database = Database(self.directory / "state.db")
-        self.destination = build(self.destination_type, self.settings)
-        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination)
+        settings = dict(self.settings)
+        consent = frozenset(settings.pop("consentCategories", ()))
+        self.destination = build(self.destination_type, settings)
+        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination, consent)
         self.worker = DeliveryWorker(
             self.database,
             self.pipeline.log,

@@ -12,6 +12,7 @@ from gainsight_destination.eventlog.contract import Entry, EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer, listen
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.runtime.options import address_of
@@ -75,6 +76,7 @@ async def running_ingest(
     log: EventLog | None = None,
     unwell: Callable[[], Sequence[str]] = tuple,
     max_queued_bytes: int = 64_000_000,
+    public_url: PublicUrl | None = None,
 ) -> AsyncIterator[Ingest]:
     """Serve on a free port until the end of the block."""
     clock = clock or StoppedClock()
@@ -83,7 +85,7 @@ async def running_ingest(
     commits = GroupCommit(log, clock=clock, max_queued_bytes=max_queued_bytes)
     stored = StoredSources(folder / "state.db", clock=clock, read_sources=partial(read_sources, folder))
     stored.refresh()
-    app = IngestApp(log=commits, sources=stored, clock=clock, unwell=unwell)
+    app = IngestApp(log=commits, sources=stored, clock=clock, unwell=unwell, public_url=public_url)
     listener = listen("127.0.0.1", 0)
     opened = asyncio.Event()
     server = IngestServer(app, listener, clock=clock, opened=opened.set)

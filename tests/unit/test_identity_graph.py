@@ -4,10 +4,12 @@ import sqlite3
 from importlib.resources import files
 from itertools import product
 
-from hypothesis import example, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gainsight_destination.events.message import GROUP_ID
+from gainsight_destination.resolve import identities as identities_module
 from gainsight_destination.resolve.facts import Fact, in_force, intervals_of, learn
 from gainsight_destination.resolve.identities import IdentityGraph, Scope
 from gainsight_destination.store.migrate import migrate
@@ -100,6 +102,17 @@ steps = st.one_of(
 )
 
 
+facts_of_one = st.one_of(
+    st.tuples(
+        *(st.just("account"), st.just(1), times, st.sampled_from([*NAMES, GROUP_ID]), st.integers(1, 3)),
+        st.sampled_from([FULL, LIMITED]),
+    ),
+    st.tuples(st.just("email"), st.just(1), times, st.integers(1, 3)),
+    st.tuples(st.just("link"), st.integers(1, 2), times, st.integers(1, 2)),
+)
+"""A history of one user that is longer than what stays in memory."""
+
+
 PLACED_FOR_A_WHILE = [
     ("account", 2, 0, GROUP_ID, 1, LIMITED),
     ("account", 1, 3, GROUP_ID, 2, FULL),
@@ -108,23 +121,39 @@ PLACED_FOR_A_WHILE = [
 ]
 """What places user 2 goes to user 3."""
 
+PLACED_AT_LAST = [*(("account", 1, n, GROUP_ID, n, LIMITED) for n in (1, 2, 3)), ("account", 1, 2, GROUP_ID, 1, FULL)]
+"""A user of whom much was said that counts no longer."""
 
-@settings(max_examples=300, deadline=None)
-@example(PLACED_FOR_A_WHILE, [f"m{n}" for n in range(9)], set(), frozenset({LIMITED}))
+
+@pytest.fixture
+def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histories of three facts are long ones."""
+    monkeypatch.setattr(identities_module, "FACTS_READ", 3)
+    monkeypatch.setattr(identities_module, "FACTS_KEPT", 1)
+
+
+@pytest.mark.usefixtures("short_memory")
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(PLACED_FOR_A_WHILE, [f"m{n}" for n in range(9)], set(), set(), frozenset({LIMITED}))
+@example(PLACED_AT_LAST, [f"m{n}" for n in range(9)], set(), {3}, frozenset({LIMITED}))
 @given(
-    st.lists(steps, min_size=1, max_size=9),
+    st.one_of(st.lists(steps, min_size=1, max_size=9), st.lists(facts_of_one, min_size=4, max_size=9)),
     st.permutations([f"m{n}" for n in range(9)]),
+    st.sets(st.integers(0, 8)),
     st.sets(st.integers(0, 8)),
     st.sampled_from([frozenset(), frozenset({LIMITED})]),
 )
 def test_agrees_with_the_obvious_reading_and_reports_every_change(
-    script: list[tuple], ids: list[str], forgets: set[int], limited: frozenset[int]
+    script: list[tuple], ids: list[str], forgets: set[int], trims: set[int], limited: frozenset[int]
 ) -> None:
     """After each fact all answers are right, and whatever changed lies in the scopes that came back."""
     connection = open_store()
     graph, obvious = IdentityGraph(connection, frozenset({NAMES}), limited), Obvious(limited)
     for index, step in enumerate(script):
         message_id = ids[index]
+        if index in trims:
+            graph.flush()
+            graph.trim()
         before = {key: obvious.resolution(*key) for key in product(IDENTITIES, TIMES)}
         scopes: list[Scope] = []
         if step[0] == "link":

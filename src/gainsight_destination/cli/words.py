@@ -29,6 +29,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "filtered": {
         "unsupported_type": "page views and other types that it does not get",
+        "end_user_consent": "whose users did not consent to it",
         "integrations_object": "that the sender keeps from it (integrations)",
         "event_not_listed": "not in your list of events",
         "no_email": "about users whose e-mail is not known",

@@ -459,3 +459,5 @@ class Connected:
     name: str
     source_ids: frozenset[int]
     destination: RecordDestination
+    consent_categories: frozenset[str] = frozenset()
+    """What a message's end user has to have consented to, if the message says anything about consent."""

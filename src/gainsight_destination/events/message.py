@@ -59,6 +59,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     previous_id: str | None = None
     context_group_id: str | None = None
     integrations: Any = None
+    consent: bytes | None = None
+    """`context.consent` as it came, JSON that is not null; what it says is read where somebody asks for it."""
     body: bytes = b"{}"
     """`properties` of a track, page or screen, `traits` of an identify or group: a JSON object as it came."""
 
@@ -73,6 +75,7 @@ class Discarded(msgspec.Struct, frozen=True, gc=False):
 
 class _Context(msgspec.Struct, gc=False):
     group_id: str | int | float | None = msgspec.field(default=None, name="groupId")
+    consent: msgspec.Raw = NOTHING
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -120,6 +123,7 @@ class _Frame(msgspec.Struct, gc=False):
     sent_at_ms: int | None = None
     context_group_id: str | None = None
     integrations: Any = None
+    consent: bytes | None = None
     corrected: bool = False
     max_bytes: int = MAX_MESSAGE_BYTES
 
@@ -161,13 +165,16 @@ def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
         return _Frame(logged, _TYPE_OF_KIND[entry.kind]), [entry.body]
     envelope = _decode_envelope(entry.body)
     context = _value(envelope.context)
+    if not isinstance(context, dict):
+        context = {}
     return (
         _Frame(
             logged,
             None,
             sent_at_ms=parse_timestamp_ms(_value(envelope.sent_at)),
-            context_group_id=id_text(context.get("groupId")) if isinstance(context, dict) else None,
+            context_group_id=id_text(context.get("groupId")),
             integrations=_value(envelope.integrations),
+            consent=None if context.get("consent") is None else msgspec.json.encode(context["consent"]),
         ),
         envelope.batch,
     )
@@ -191,9 +198,12 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
     user_id, anonymous_id = id_text(wire.user_id), id_text(wire.anonymous_id)
     if user_id is None and (anonymous_id is None or kind == "alias"):
         raise _DiscardError("no_user_anon_id")
-    context_group_id = frame.context_group_id
-    if wire.context is not None and wire.context.group_id is not None:
-        context_group_id = id_text(wire.context.group_id) or context_group_id
+    context_group_id, consent = frame.context_group_id, frame.consent
+    if wire.context is not None:
+        if wire.context.group_id is not None:
+            context_group_id = id_text(wire.context.group_id) or context_group_id
+        if wire.context.consent is not NOTHING:
+            consent = _said_consent(wire.context.consent) or consent
     return Message(
         frame.logged.offset + index,
         entry.source_id,
@@ -208,6 +218,7 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         _required(wire.previous_id, "previous_id_required") if kind == "alias" else None,
         context_group_id,
         _integrations(frame, wire),
+        consent,
         _body(kind, wire),
     )
 
@@ -261,6 +272,10 @@ def _integrations(frame: _Frame, wire: _Wire) -> Any:
     if isinstance(frame.integrations, dict) and isinstance(own, dict):
         return {**frame.integrations, **own}
     return own if own is not None else frame.integrations
+
+
+def _said_consent(raw: msgspec.Raw) -> bytes | None:
+    return None if bytes(raw) == b"null" else bytes(raw)
 
 
 def _at_ms(frame: _Frame, wire: _Wire) -> int:
@@ -324,7 +339,9 @@ def _date(value: object) -> str | int | float | None:
 
 
 def _context(value: object) -> _Context | None:
-    return _Context(group_id=id_text(value.get("groupId"))) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return _Context(group_id=id_text(value.get("groupId")), consent=_raw(value, "consent"))
 
 
 def _raw(item: dict[str, Any], name: str) -> msgspec.Raw:

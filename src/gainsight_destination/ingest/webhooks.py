@@ -9,6 +9,7 @@ repetition mends (it is not JSON, or too large) is a 400 here too.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,15 +21,15 @@ from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.ingest import answers, limits, signatures
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
-from gainsight_destination.ingest.body import BodyReader, Receive
+from gainsight_destination.ingest.body import BodyReader
 from gainsight_destination.ingest.read_json import ReadBody, read_json
+from gainsight_destination.ingest.requests import Request
 from gainsight_destination.ingest.signatures import SignatureError, Signed
 from gainsight_destination.ingest.sources import SourceDirectory
 from gainsight_destination.observe import metrics
 from gainsight_destination.workspace.model import Sender, Source, Webhook
 
-PATH: Final = "/v1/webhook/"
-"""Before the write key, which stands in the path as it is: letter case matters."""
+WRITE_KEY: Final = re.compile(r".*/webhook/+(.+?)/*", re.IGNORECASE | re.DOTALL)
 METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 """Segment's webhook lets its user choose among these."""
 RETRY_SECONDS: Final = 60
@@ -57,22 +58,24 @@ class Webhooks:
         self._bodies = bodies
         self._logged_at_ms: dict[tuple[str, str], int] = {}
 
-    async def take(self, method: str, path: str, headers: dict[bytes, bytes], receive: Receive) -> Answer:
-        """Store the messages of one request. Raises RefusedRequestError or UnavailableError."""
-        if method not in METHODS:
+    async def take(self, request: Request) -> Answer:
+        """Answers `/v1/webhook/WRITE_KEY`: stores the messages of one request."""
+        if request.method not in METHODS:
             raise RefusedRequestError("Malformed request: a webhook is a POST, PUT or PATCH")
-        source = self._sources.webhook_source_of(write_key_in(path))
+        match = WRITE_KEY.fullmatch(request.path)
+        source = self._sources.webhook_source_of(match[1]) if match else None
         try:
-            return await self._take(source, headers, receive)
+            return await self._take(source, request)
         except SignatureError as error:
             return self._refuse(source, error)
 
-    async def _take(self, source: Source | None, headers: dict[bytes, bytes], receive: Receive) -> Answer:
+    async def _take(self, source: Source | None, request: Request) -> Answer:
         if source is None or source.webhook is None:
             raise SignatureError("unknown_write_key", "No source of kind webhook has this write key; look at the URL")
         if not source.webhook.secrets:
             raise SignatureError("no_secret", "The secrets of this source cannot be read; its operator can see why")
-        body = await self._bodies.read(receive, headers, limits.WEBHOOK_BYTES)
+        headers = request.headers
+        body = await self._bodies.read(request.receive, headers, limits.WEBHOOK_BYTES)
         batched = body.lstrip(WHITESPACE).startswith(b"[")
         read = read_json(body, EntryKind.ARCHIVE if batched else EntryKind.TRACK)
         if read.count:
@@ -103,12 +106,6 @@ class Webhooks:
             self._logged_at_ms[name, error.reason] = now_ms
             logger.warning("webhook refused", source=name, reason=error.reason, explanation=str(error))
         return answers.later(503, error.reason, str(error), RETRY_SECONDS)
-
-
-def write_key_in(path: str) -> str:
-    """The write key at the end of a webhook's path, with or without a slash after it."""
-    place = path.lower().find(PATH) + len(PATH)
-    return path[place:].removesuffix("/")
 
 
 def first_of(body: bytes, read: ReadBody) -> bytes:

@@ -53,9 +53,15 @@ ingest_refused_webhooks = Counter(
     ["source", "reason"],
     registry=INGEST,
 )
+ingest_lost_pixels = Counter(
+    "ingest_lost_pixels_total",
+    "Pixels whose message was not stored; code is the status that a POST would have been answered with.",
+    ["code"],
+    registry=INGEST,
+)
 ingest_ack_seconds = Histogram(
     "ingest_ack_seconds",
-    "From the request's head to its answer, for messages acknowledged with 200.",
+    "From the request's head to its answer, for messages in a body acknowledged with 200.",
     buckets=ACK_BUCKETS_SECONDS,
     registry=INGEST,
 )

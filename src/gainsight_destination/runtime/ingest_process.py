@@ -20,6 +20,7 @@ from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.observe import metrics
@@ -61,13 +62,16 @@ class IngestProcess:
         read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
         announce: Callable[[Started], None],
+        public_url: PublicUrl | None = None,
     ) -> None:
         self._clock = clock
         self._commits = GroupCommit(log, clock=clock)
         self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
         self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
-        app = IngestApp(log=self._commits, sources=self._sources, clock=clock, unwell=self.troubles)
+        app = IngestApp(
+            log=self._commits, sources=self._sources, clock=clock, unwell=self.troubles, public_url=public_url
+        )
         started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
         self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started))
 

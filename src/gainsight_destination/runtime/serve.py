@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -21,6 +22,9 @@ from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.data_directory import make_data_directory
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import apply_file, load
+
+if TYPE_CHECKING:
+    from gainsight_destination.ingest.tls import Tls
 
 CONSOLE_BACKLOG = 128
 
@@ -40,6 +44,7 @@ def run_serve(
     """
     if options.ingest == options.console and options.ingest.port:
         raise UserError(f"--ingest and --console are both {options.ingest.url()}; give them different ports")
+    tls = tls_of(options, clock)
     make_data_directory(options.data_dir)
     with ExitStack() as held:
         held.enter_context(RoleLock(options.data_dir, "ingest"))
@@ -60,11 +65,21 @@ def run_serve(
                 clock=clock,
                 announce=announce,
                 public_url=options.public_url,
+                tls=tls,
             )
             return await process.run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(main())
+
+
+def tls_of(options: ServeOptions, clock: Clock) -> "Tls | None":
+    """The certificate of the public port if it has one. Raises UserError that says what is wrong with the files."""
+    if options.tls_cert is None and options.tls_key is None:
+        return None
+    from gainsight_destination.ingest.tls import Tls, TlsFiles  # takes time to import, and few need it
+
+    return Tls(TlsFiles.of(options.tls_cert, options.tls_key), clock=clock)
 
 
 def opened(address: Address, option: str) -> socket.socket:

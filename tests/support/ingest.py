@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gainsight_destination.clock import Clock
@@ -17,6 +18,7 @@ from gainsight_destination.ingest.server import IngestServer, listen
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.tls import Tls
 from gainsight_destination.runtime.options import address_of
+from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.workspace.model import Source
 
@@ -85,7 +87,7 @@ async def running_ingest(
     write_sources(folder / "state.db", sources)
     log = log or SqliteEventLog(folder / "log.db")
     commits = GroupCommit(log, clock=clock, max_queued_bytes=max_queued_bytes)
-    stored = StoredSources(folder / "state.db", clock=clock)
+    stored = StoredSources(folder / "state.db", clock=clock, read_sources=partial(read_sources, folder))
     stored.refresh()
     app = IngestApp(
         log=commits,

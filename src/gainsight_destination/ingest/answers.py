@@ -74,12 +74,16 @@ def trouble(error: Exception, route: str) -> Answer:
 
 
 def unavailable(error: UnavailableError) -> Answer:
-    """503, with the wait in whole seconds under both names that SDKs read."""
-    wait = FULL_DISK_RETRY_SECONDS if isinstance(error, StorageFullError) else BUSY_RETRY_SECONDS
-    seconds = str(wait).encode()
-    reason = "The disk is full" if isinstance(error, StorageFullError) else "The server is busy"
+    if isinstance(error, StorageFullError):
+        return later(503, "unavailable", "The disk is full", FULL_DISK_RETRY_SECONDS)
+    return later(503, "unavailable", "The server is busy", BUSY_RETRY_SECONDS)
+
+
+def later(status: int, code: str, reason: str, retry_seconds: int) -> Answer:
+    """A refusal that repeating does mend, with the wait in whole seconds under both names that SDKs read."""
+    seconds = str(retry_seconds).encode()
     headers = [(b"retry-after", seconds), (b"x-ratelimit-reset", seconds)]
-    return failure(503, "unavailable", f"{reason}; nothing was stored, try again in {wait} seconds", headers)
+    return failure(status, code, f"{reason}; nothing was stored, try again in {retry_seconds} seconds", headers)
 
 
 def health(reasons: Sequence[str], certificate_expires: str | None = None) -> Answer:

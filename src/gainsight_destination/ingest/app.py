@@ -16,13 +16,14 @@ from gainsight_destination.eventlog.contract import EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.ingest import answers, limits
 from gainsight_destination.ingest.answers import Answer
-from gainsight_destination.ingest.body import DisconnectedError, Receive
+from gainsight_destination.ingest.body import BodyReader, DisconnectedError, Receive
 from gainsight_destination.ingest.messages import Call, Messages
 from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.requests import Request
-from gainsight_destination.ingest.routes import SETTINGS, Route, Routes
+from gainsight_destination.ingest.routes import SETTINGS, WEBHOOK, Route, Routes
 from gainsight_destination.ingest.settings_document import SettingsDocuments
 from gainsight_destination.ingest.sources import SourceDirectory
+from gainsight_destination.ingest.webhooks import Webhooks
 from gainsight_destination.observe import metrics
 
 Scope = MutableMapping[str, Any]
@@ -59,8 +60,10 @@ class IngestApp:
     ) -> None:
         self._unwell = unwell
         self._certificate_expires = certificate_expires
+        bodies = BodyReader()
         table = [
-            *message_routes(Messages(log=log, sources=sources, clock=clock)),
+            *message_routes(Messages(log=log, sources=sources, clock=clock, bodies=bodies)),
+            Route(WEBHOOK, "webhook", Webhooks(log=log, sources=sources, clock=clock, bodies=bodies).take),
             Route(SETTINGS, "settings", SettingsDocuments(sources, public_url).answer),
             Route("health", "health", self._health),
         ]

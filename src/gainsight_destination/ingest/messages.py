@@ -35,11 +35,11 @@ class Call:
 class Messages:
     """Stores the messages of requests. Success means that they are on disk."""
 
-    def __init__(self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock) -> None:
+    def __init__(self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader) -> None:
         self._log = log
         self._sources = sources
         self._clock = clock
-        self._bodies = BodyReader()
+        self._bodies = bodies
 
     async def posted(self, call: Call, request: Request) -> Answer:
         """A message or batch in the body."""

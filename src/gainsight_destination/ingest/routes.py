@@ -13,6 +13,8 @@ from gainsight_destination.ingest.requests import Handler
 VERSION = "v1"
 SETTINGS = "projects/settings"
 """The name in the table of `/v1/projects/WRITE_KEY/settings`."""
+WEBHOOK = "webhook"
+"""The name in the table of `/v1/webhook/WRITE_KEY`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Routes:
             del parts[0]
         if len(parts) > 2 and parts[0] == "projects" and parts[-1] == "settings":
             return self._by_path[SETTINGS]
+        if parts[:1] == [WEBHOOK]:
+            return self._by_path[WEBHOOK]
         return self._by_path.get("/".join(parts), self._other)
 
 

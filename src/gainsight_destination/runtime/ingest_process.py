@@ -7,6 +7,7 @@ at most), writes what waits for the log, stops the engine (15 seconds at most), 
 import asyncio
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
 from gainsight_destination.runtime.options import address_of
 from gainsight_destination.runtime.supervisor import EngineSupervisor
+from gainsight_destination.workspace.model import Source
 
 if TYPE_CHECKING:
     from gainsight_destination.ingest.tls import Tls
@@ -61,6 +63,7 @@ class IngestProcess:
         ingest: socket.socket,
         console: socket.socket,
         engine_command: Sequence[str],
+        read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
         announce: Callable[[Started], None],
         public_url: PublicUrl | None = None,
@@ -69,7 +72,7 @@ class IngestProcess:
         self._clock = clock
         self._tls = tls
         self._commits = GroupCommit(log, clock=clock)
-        self._sources = StoredSources(state_path, clock=clock)
+        self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
         self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
         app = IngestApp(
@@ -113,7 +116,7 @@ class IngestProcess:
         return [*self._own_troubles(), *self._supervisor.reasons()]
 
     def _own_troubles(self) -> list[str]:
-        troubles = [self._sources.failure] if self._sources.failure else []
+        troubles = self._sources.troubles()
         if failure := self._commits.failure:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
         return [*troubles, *self._tls.troubles()] if self._tls else troubles

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -260,6 +261,16 @@ def test_damaged_gzip_gives_what_it_can(data: Path, tmp_path: Path) -> None:
     cut.write_bytes(whole)
     take(data, cut)
     assert len(set(ids(data))) == 20_003
+
+
+def test_every_line_before_a_cut_goes_in(data: Path, tmp_path: Path) -> None:
+    """All that can be inflated of a file that was cut off is taken in, to the last whole line."""
+    random.seed(7)
+    whole = gzip.compress(b"\n".join(json.dumps({"messageId": str(random.random())}).encode() for _ in range(3_000)))
+    cut = whole[: len(whole) // 2]
+    (tmp_path / "a.gz").write_bytes(cut)
+    there = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(cut).count(b"\n")
+    assert take(data, tmp_path / "a.gz").messages == there > 1_000
 
 
 def test_standard_input_is_read(data: Path) -> None:

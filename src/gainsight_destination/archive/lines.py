@@ -8,10 +8,9 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
-from io import BufferedReader
-from typing import Any, BinaryIO, Final
+from io import SEEK_SET, BufferedReader, RawIOBase
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +23,7 @@ from gainsight_destination.ingest.read_json import BYTE_ORDER_MARK, read_json, v
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 SKIP_BYTES: Final = 65_536
+INFLATED_BYTES: Final = 262_144
 LONGEST_LINE_BYTES: Final = len(BYTE_ORDER_MARK) + MAX_MESSAGE_BYTES + len(b"\r\n")
 
 OTHER_FORMATS: Final = {
@@ -42,8 +42,7 @@ TYPE_NAMES: Final = {name: name for name in (*TYPES, "delete")}
 OTHER_TYPE: Final = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """How far a file was read: whole lines, and their bytes after inflating."""
 
     lines: int = 0
@@ -82,6 +81,33 @@ class _Said(msgspec.Struct, rename="camel", gc=False):
 
 
 _decode = msgspec.json.Decoder(_Said).decode
+
+
+class Inflated(RawIOBase):
+    """The inside of a gzip file. Around it, a BufferedReader finds lines faster than GzipFile itself does.
+
+    It never reads on for more while it has something, so that what stands before a damage comes out.
+    """
+
+    def __init__(self, raw: BufferedReader) -> None:
+        self._file = gzip.GzipFile(fileobj=raw, mode="rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        inflated = self._file.read1(len(buffer))
+        buffer[: len(inflated)] = inflated
+        return len(inflated)
 
 
 class ArchiveLines:
@@ -127,8 +153,9 @@ class ArchiveLines:
         for magic, reason in OTHER_FORMATS.items():
             if head.startswith(magic):
                 raise UnreadableFileError(reason)
-        zipped = head.startswith(GZIP_MAGIC)
-        stream: BinaryIO = gzip.GzipFile(fileobj=raw, mode="rb") if zipped else raw  # type: ignore[assignment] # alike
+        stream = raw
+        if head.startswith(GZIP_MAGIC):
+            stream = BufferedReader(Inflated(raw), INFLATED_BYTES)
         if self.position.offset_bytes:
             stream.seek(self.position.offset_bytes)
         while line := stream.readline(LONGEST_LINE_BYTES):
@@ -142,7 +169,7 @@ class ArchiveLines:
             if body:
                 yield self._message(body)
 
-    def _skip_rest(self, stream: BinaryIO) -> int:
+    def _skip_rest(self, stream: BufferedReader) -> int:
         skipped = 0
         while piece := stream.readline(SKIP_BYTES):
             skipped += len(piece)

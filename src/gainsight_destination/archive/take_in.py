@@ -81,6 +81,7 @@ class ArchiveImport:
         self._source_id = source_id
         self._clock = clock
         self._window = window
+        self._window_is_limited = window.is_limited
         self._restart = restart
         self._saves = saves
         self._before_write = before_write
@@ -106,7 +107,7 @@ class ArchiveImport:
                 self.taken.files_skipped += 1
                 self.taken.read_bytes += file.size_bytes
             else:
-                self._take(ArchiveLines(file, position, with_times=self._window.is_limited))
+                self._take(ArchiveLines(file, position, with_times=self._window_is_limited))
         self._close_entry()
         self._flush()
         self._report(self.taken)
@@ -136,7 +137,7 @@ class ArchiveImport:
         self._report(self.taken)
 
     def _is_wanted(self, line: Line) -> bool:
-        if not self._window.is_limited:
+        if not self._window_is_limited:
             return True
         if line.received_at_ms is None:
             self.taken.undated += 1

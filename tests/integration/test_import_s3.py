@@ -93,7 +93,7 @@ def test_a_line_without_id_gets_the_same_one_from_s3_and_from_disk(s3: FaultyS3,
     local = tmp_path / "copy" / "1772323200000" / "f.gz"
     local.parent.mkdir(parents=True)
     local.write_bytes(body)
-    address = s3.put("deep/segment-logs/s1//1772323200000/f.gz", gzip.compress(body), ContentEncoding="gzip")
+    address = s3.put("deep/segment-logs/s1/1772323200000//f.gz", gzip.compress(body), ContentEncoding="gzip")
     assert run(address).code == run(str(local)).code == 0
     found = run.ids()
     assert found[:2] == found[2:]

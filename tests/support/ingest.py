@@ -11,10 +11,12 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import Entry, EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
+from gainsight_destination.ingest import limits
 from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer, listen
 from gainsight_destination.ingest.sources import StoredSources
+from gainsight_destination.ingest.tls import Tls
 from gainsight_destination.runtime.options import address_of
 from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.runtime.testing import write_sources
@@ -90,6 +92,8 @@ async def running_ingest(
     unwell: Callable[[], Sequence[str]] = tuple,
     max_queued_bytes: int = 64_000_000,
     public_url: PublicUrl | None = None,
+    tls: Tls | None = None,
+    handshake_seconds: float = limits.HANDSHAKE_SECONDS,
 ) -> AsyncIterator[Ingest]:
     """Serve on a free port until the end of the block."""
     clock = clock or StoppedClock()
@@ -98,10 +102,24 @@ async def running_ingest(
     commits = GroupCommit(log, clock=clock, max_queued_bytes=max_queued_bytes)
     stored = StoredSources(folder / "state.db", clock=clock, read_sources=partial(read_sources, folder))
     stored.refresh()
-    app = IngestApp(log=commits, sources=stored, clock=clock, unwell=unwell, public_url=public_url)
+    app = IngestApp(
+        log=commits,
+        sources=stored,
+        clock=clock,
+        unwell=unwell,
+        public_url=public_url,
+        certificate_expires=lambda: tls.expires() if tls else None,
+    )
     listener = listen("127.0.0.1", 0)
     opened = asyncio.Event()
-    server = IngestServer(app, listener, clock=clock, opened=opened.set)
+    server = IngestServer(
+        app,
+        listener,
+        clock=clock,
+        opened=opened.set,
+        tls=tls.context if tls else None,
+        handshake_seconds=handshake_seconds,
+    )
     port = address_of(listener).port
     serving = asyncio.create_task(server.run_until_stopped())
     await opened.wait()

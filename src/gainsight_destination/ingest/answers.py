@@ -86,11 +86,12 @@ def later(status: int, code: str, reason: str, retry_seconds: int) -> Answer:
     return failure(status, code, f"{reason}; nothing was stored, try again in {retry_seconds} seconds", headers)
 
 
-def health(reasons: Sequence[str]) -> Answer:
-    """200 when all is well, else 503 with what is not, in plain words."""
+def health(reasons: Sequence[str], certificate_expires: str | None = None) -> Answer:
+    """200 when all is well, else 503 with what is not, in plain words. With TLS also when the certificate ends."""
+    https = {"https": {"certificateExpires": certificate_expires}} if certificate_expires else {}
     if reasons:
-        return json_answer(503, {"status": "unwell", "reasons": list(reasons)})
-    return json_answer(200, {"status": "ok"})
+        return json_answer(503, {"status": "unwell", "reasons": list(reasons), **https})
+    return json_answer(200, {"status": "ok", **https})
 
 
 def for_get(answer: Answer, callback: str | None) -> Answer:

@@ -30,6 +30,12 @@ UNFINISHED_BYTES = 128 * 1024 * 1024
 REQUEST_SECONDS = 30
 """A request whose head and body did not arrive within this time loses its connection."""
 
+HANDSHAKE_SECONDS = 15
+"""TLS: a connection that has not finished its handshake within this time is closed."""
+
+GOODBYE_SECONDS = 2
+"""TLS: how long a connection that is being closed waits for the other side to say so too."""
+
 KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept this long, longer than the 60 seconds usual for load balancers in front."""
 

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httptools
 import uvicorn
@@ -16,6 +18,8 @@ from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.observe import metrics
 
 WATCH_SECONDS = 1.0
+BACKLOG = 2_048
+"""Connections that the system holds while they wait to be accepted."""
 UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -89,6 +93,8 @@ class IngestServer(uvicorn.Server):
         *,
         clock: Clock,
         opened: Callable[[], None] = lambda: None,
+        tls: ssl.SSLContext | None = None,
+        handshake_seconds: float = limits.HANDSHAKE_SECONDS,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -103,12 +109,18 @@ class IngestServer(uvicorn.Server):
                 proxy_headers=False,
                 timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=limits.DRAIN_SECONDS,
-                backlog=2_048,
             )
         )
         self._listener = listener
         self._clock = clock
         self._opened = opened
+        self._tls: dict[str, Any] = {}
+        if tls is not None:
+            self._tls = {
+                "ssl": tls,
+                "ssl_handshake_timeout": handshake_seconds,
+                "ssl_shutdown_timeout": limits.GOODBYE_SECONDS,
+            }
         self._waits: dict[IngestProtocol, tuple[object, int]] = {}
 
     @contextlib.contextmanager
@@ -116,7 +128,14 @@ class IngestServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Open the port. uvicorn's own would do the same, without the bounds of TLS."""
+
+        def protocol() -> IngestProtocol:
+            return IngestProtocol(config=self.config, server_state=self.server_state, app_state={})
+
+        loop = asyncio.get_running_loop()
+        self.servers = [await loop.create_server(protocol, sock=self._listener, backlog=BACKLOG, **self._tls)]
+        self.started = True
         self._opened()
 
     async def run_until_stopped(self) -> None:
@@ -145,7 +164,7 @@ class IngestServer(uvicorn.Server):
                 since_ms = now_ms
             if now_ms - since_ms > limits.REQUEST_SECONDS * 1_000:
                 metrics.ingest_stalled_connections.inc()
-                connection.transport.close()
+                connection.transport.abort()  # close() would wait for a sender that does not answer
             else:
                 waits[connection] = (awaited, since_ms)
         self._waits = waits

@@ -69,6 +69,11 @@ ingest_connections = Gauge("ingest_connections", "Open connections on the public
 ingest_stalled_connections = Counter(
     "ingest_stalled_connections_total", "Connections closed because a request took too long to come.", registry=INGEST
 )
+ingest_tls_expiry_timestamp_seconds = Gauge(
+    "ingest_tls_expiry_timestamp_seconds",
+    "When the TLS certificate of the public port ends, in Unix time; 0 without TLS.",
+    registry=INGEST,
+)
 log_append_seconds = Histogram(
     "log_append_seconds",
     "One durable write of a group of requests to the event log.",

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -25,9 +25,12 @@ from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
-from gainsight_destination.runtime.options import Address, address_of
+from gainsight_destination.runtime.options import address_of
 from gainsight_destination.runtime.supervisor import EngineSupervisor
 from gainsight_destination.workspace.model import Source
+
+if TYPE_CHECKING:
+    from gainsight_destination.ingest.tls import Tls
 
 REPORT_SECONDS = 1.0
 
@@ -43,8 +46,9 @@ logger = structlog.get_logger(__name__)
 class Started:
     """Where the product can be reached, and whether anything may write yet."""
 
-    ingest: Address
-    console: Address
+    ingest_url: str
+    console_url: str
+    public_url: PublicUrl | None
     has_sources: bool
 
 
@@ -63,17 +67,27 @@ class IngestProcess:
         clock: Clock,
         announce: Callable[[Started], None],
         public_url: PublicUrl | None = None,
+        tls: "Tls | None" = None,
     ) -> None:
         self._clock = clock
+        self._tls = tls
         self._commits = GroupCommit(log, clock=clock)
         self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
         self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
         app = IngestApp(
-            log=self._commits, sources=self._sources, clock=clock, unwell=self.troubles, public_url=public_url
+            log=self._commits,
+            sources=self._sources,
+            clock=clock,
+            unwell=self.troubles,
+            public_url=public_url,
+            certificate_expires=lambda: tls.expires() if tls else None,
         )
-        started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
-        self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started))
+        ingest_url = address_of(ingest).url("https" if tls else "http")
+        has_sources = not self._sources.is_empty()
+        started = Started(ingest_url, address_of(console).url(), public_url=public_url, has_sources=has_sources)
+        context = tls.context if tls else None
+        self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started), tls=context)
 
     async def run(self) -> int:
         """Serve until TERM or INT, or until a part ends by itself; then drain and return the exit code."""
@@ -83,6 +97,8 @@ class IngestProcess:
             asyncio.create_task(self._sources.watch(), name="sources"),
             asyncio.create_task(self._tell_engine(), name="reports"),
         }
+        if self._tls is not None:
+            watching.add(asyncio.create_task(self._tls.watch(), name="certificate"))
         asked = asyncio.create_task(stop_signal(), name="stop signal")
         done, _ = await asyncio.wait({serving, engine, asked, *watching}, return_when=asyncio.FIRST_COMPLETED)
         code = 0 if asked in done else exit_code(done, engine)
@@ -103,7 +119,7 @@ class IngestProcess:
         troubles = self._sources.troubles()
         if failure := self._commits.failure:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
-        return troubles
+        return [*troubles, *self._tls.troubles()] if self._tls else troubles
 
     async def _tell_engine(self) -> None:
         """Report to the engine, which owns the private port, again and again."""

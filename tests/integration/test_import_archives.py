@@ -136,7 +136,7 @@ def test_bad_lines_are_told_and_the_rest_goes_in(data: Path, tmp_path: Path) -> 
     assert ids(data) == ["m0", "m1", "m2"]
     plain = run(data, file, "--source", "website", "--restart")
     assert f"{file}, line 4: it is not a JSON object".encode() in plain.stderr
-    assert b"... and 7 more" in plain.stderr
+    assert b"... and 8 more" in plain.stderr
 
 
 def test_line_of_exactly_32_kb_goes_in(data: Path, tmp_path: Path) -> None:

@@ -40,6 +40,19 @@ class StoppedClock:
         await asyncio.Event().wait()
 
 
+class FullLog(SqliteEventLog):
+    """A log on a disk that is full from `fill` to `empty`, by SQLite's own limit of pages."""
+
+    def fill(self) -> None:
+        assert self._writer is not None
+        (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
+        self._writer.execute(f"PRAGMA max_page_count = {pages}")
+
+    def empty(self) -> None:
+        assert self._writer is not None
+        self._writer.execute("PRAGMA max_page_count = 1000000")
+
+
 @dataclass
 class Ingest:
     """A running public port."""

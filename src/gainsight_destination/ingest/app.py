@@ -14,7 +14,7 @@ import structlog
 from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
-from gainsight_destination.ingest import answers, limits
+from gainsight_destination.ingest import answers, limits, openapi
 from gainsight_destination.ingest.answers import Answer
 from gainsight_destination.ingest.body import BodyReader, DisconnectedError, Receive
 from gainsight_destination.ingest.messages import Call, Messages
@@ -66,6 +66,7 @@ class IngestApp:
             Route(WEBHOOK, "webhook", Webhooks(log=log, sources=sources, clock=clock, bodies=bodies).take),
             Route(SETTINGS, "settings", SettingsDocuments(sources, public_url).answer),
             Route("health", "health", self._health),
+            Route("openapi.json", "openapi", openapi.answer),
         ]
         other = Route("", "other", not_found)
         self._routes = Routes(table, other=other, prefix=public_url.path if public_url else "")

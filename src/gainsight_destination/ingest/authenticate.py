@@ -18,9 +18,8 @@ NO_WRITE_KEY = "An invalid write key was provided"
 def write_key_of(authorization: bytes | None, body_write_key: msgspec.Raw, query_write_key: str = "") -> str:
     """The write key, trimmed. Raises RefusedRequestError when the request has none."""
     write_key = basic_user_name(authorization) if authorization else ""
-    if not write_key and bytes(body_write_key):
-        stated = msgspec.json.decode(body_write_key)
-        write_key = stated.strip() if isinstance(stated, str) else ""
+    if not write_key and bytes(body_write_key).startswith(b'"'):
+        write_key = msgspec.json.decode(body_write_key, type=str).strip()
     write_key = write_key or query_write_key.strip()
     if not write_key:
         raise RefusedRequestError(NO_WRITE_KEY)

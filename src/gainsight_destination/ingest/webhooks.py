@@ -112,6 +112,7 @@ def first_of(body: bytes, read: ReadBody) -> bytes:
     """The bytes of the first message of an array, as they came.
 
     Half surrogates are mended without a change of length, so that what was read and what came have the same places.
+    What else is mended no sender of signed arrays writes.
     """
     start = body.index(b"[") + 1
     start += len(body[start:]) - len(body[start:].lstrip(WHITESPACE))

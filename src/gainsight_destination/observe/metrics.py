@@ -43,7 +43,7 @@ ingest_body_bytes = Counter(
 ingest_empty_batches = Counter("ingest_empty_batches_total", "Batches acknowledged without a message.", registry=INGEST)
 ingest_mended_bodies = Counter(
     "ingest_mended_bodies_total",
-    "Bodies accepted with invalid Unicode, which was replaced by U+FFFD.",
+    "Bodies accepted after mending: text that is no Unicode, NaN and Infinity, or nesting too deep to be read.",
     registry=INGEST,
 )
 ingest_refused_webhooks = Counter(

@@ -233,6 +233,8 @@ class _Batch:
         learned: list[_Learned] = []
         for message in messages:
             route, said, scopes = routes[message.offset], read_said(message), []
+            for remark in message.remarks:
+                self._notice(remark, "", message.offset)
             user_id = None if message.user_id is None else users[message.user_id]
             anonymous_id = None if message.anonymous_id is None else visitors[message.anonymous_id]
             if user_id is None:

@@ -31,6 +31,25 @@ RetentionGbOption = Annotated[
         help="Keep at most this much of them (10^9 bytes). What is not read yet is always kept.",
     ),
 ]
+MaxBacklogOption = Annotated[
+    float,
+    typer.Option(
+        "--max-backlog-gb",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_MAX_BACKLOG_GB",
+        help="Answer 429 while more than this waits to be read by the engine (10^9 bytes); 0 sets no bound.",
+    ),
+]
+MinFreeDiskOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-free-disk-gb",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_MIN_FREE_DISK_GB",
+        help="Answer 429 while less than this is free on the volume of the data directory (10^9 bytes); 0 sets no"
+        " bound. Unless set: 1, or a tenth of a volume that is smaller than 10.",
+    ),
+]
 
 
 def serve(
@@ -59,6 +78,8 @@ def serve(
     ] = "127.0.0.1:8081",
     log_retention_days: RetentionDaysOption = 7,
     log_retention_gb: RetentionGbOption = 20,
+    max_backlog_gb: MaxBacklogOption = 10,
+    min_free_disk_gb: MinFreeDiskOption = None,
 ) -> None:
     """Receive messages from Segment SDKs and keep Gainsight up to date, until stopped with Ctrl-C."""
     from gainsight_destination.clock import SystemClock
@@ -66,7 +87,7 @@ def serve(
 
     with without_rich():
         from gainsight_destination.observe.logs import configure_logs
-        from gainsight_destination.runtime.options import Address, Retention, ServeOptions
+        from gainsight_destination.runtime.options import Address, Retention, ServeOptions, marks
         from gainsight_destination.runtime.serve import run_serve
 
     # On a terminal the first lines tell the person where everything is; what is routine before them is left out.
@@ -82,6 +103,7 @@ def serve(
         console=Address.parse(console),
         workspace_file=workspace,
         retention=Retention(log_retention_days, log_retention_gb),
+        marks=marks(max_backlog_gb, min_free_disk_gb),
     )
     code = run_serve(options, clock=SystemClock(), announce=announce)
     if code:

@@ -14,6 +14,7 @@ from gainsight_destination.errors import UnavailableError
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.ingest import answers
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.authenticate import write_key_of
 from gainsight_destination.ingest.body import BodyReader, DisconnectedError, Receive
@@ -41,11 +42,13 @@ class IngestApp:
         log: GroupCommit,
         sources: SourceDirectory,
         clock: Clock,
+        admission: Admission | None = None,
         unwell: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._log = log
         self._sources = sources
         self._clock = clock
+        self._admission = admission or Admission(clock)
         self._unwell = unwell
         self._bodies = BodyReader()
 
@@ -91,11 +94,13 @@ class IngestApp:
         """Store the messages of one request; success means that they are on disk."""
         if method not in MESSAGE_METHODS:
             raise RefusedRequestError(NOT_A_POST)
+        self._admission.enter()
         read = read_json(await self._bodies.read(receive, headers, route.max_body_bytes), route.kind)
         source = self._sources.source_of(write_key_of(headers.get(b"authorization"), read.write_key))
         if read.count == 0:
             metrics.ingest_empty_batches.inc()
             return answers.SUCCESS
+        self._admission.admit(source, read)
         entry, outcome = entry_of(source, route, read, self._clock.now_ms())
         await self._log.append(entry)
         metrics.ingest_messages_of(source.name if source else "", outcome).inc(read.count)

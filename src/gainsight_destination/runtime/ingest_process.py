@@ -18,9 +18,12 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.events.timestamps import iso_utc
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.levels import LevelWatch, refused_now
 from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
+from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
 from gainsight_destination.runtime.options import Address, address_of
@@ -57,14 +60,21 @@ class IngestProcess:
         console: socket.socket,
         engine_command: Sequence[str],
         clock: Clock,
+        marks: Watermarks,
         announce: Callable[[Started], None],
     ) -> None:
         self._clock = clock
         self._commits = GroupCommit(log, clock=clock)
         self._sources = StoredSources(state_path, clock=clock)
         self._sources.refresh()
+        self._admission = Admission(clock, marks)
+        self._levels = LevelWatch(self._admission, log, state_path, self._sources, clock=clock)
+        self._levels.judge(self._levels.look())
+        self._levels.tell()
         self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
-        app = IngestApp(log=self._commits, sources=self._sources, clock=clock, unwell=self.troubles)
+        app = IngestApp(
+            log=self._commits, sources=self._sources, clock=clock, admission=self._admission, unwell=self.troubles
+        )
         started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
         self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started))
 
@@ -74,6 +84,7 @@ class IngestProcess:
         engine = asyncio.create_task(self._supervisor.run(), name="engine")
         watching = {
             asyncio.create_task(self._sources.watch(), name="sources"),
+            asyncio.create_task(self._levels.watch(), name="levels"),
             asyncio.create_task(self._tell_engine(), name="reports"),
         }
         asked = asyncio.create_task(stop_signal(), name="stop signal")
@@ -96,12 +107,22 @@ class IngestProcess:
         troubles = [self._sources.failure] if self._sources.failure else []
         if failure := self._commits.failure:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
+        if closed := self._admission.closed:
+            troubles.append(f"all messages are refused since {iso_utc(closed.since_ms)}: {closed.refusal.words}")
         return troubles
+
+    def _notes(self) -> list[str]:
+        """What a person may want to know though the product works."""
+        return [
+            f'source "{name}" is refused since {iso_utc(told["since"])}: {told["words"]}'
+            for name, told in refused_now(self._admission)["sources"].items()
+        ]
 
     async def _tell_engine(self) -> None:
         """Report to the engine, which owns the private port, again and again."""
         while True:
-            self._supervisor.tell(IngestReport(metrics.text_of(metrics.INGEST), tuple(self._own_troubles())))
+            text, troubles, notes = metrics.text_of(metrics.INGEST), self._own_troubles(), self._notes()
+            self._supervisor.tell(IngestReport(text, tuple(troubles), tuple(notes)))
             await self._clock.sleep(REPORT_SECONDS)
 
 

@@ -6,6 +6,15 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class SourceLimits:
+    """How much a source may send. None: as much as it likes."""
+
+    messages_per_second: int | None = None
+    megabytes_per_day: int | None = None
+    """Of 10^6 bytes, as they are after gunzip, by UTC day."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Something that sends messages with its own write key."""
 
@@ -13,6 +22,7 @@ class Source:
     name: str
     write_key: str = field(repr=False)
     enabled: bool = True
+    limits: SourceLimits = SourceLimits()
 
 
 @dataclass(frozen=True, slots=True)

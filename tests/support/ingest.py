@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gainsight_destination.clock import Clock
@@ -14,6 +15,7 @@ from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.server import IngestServer, listen
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.runtime.options import address_of
+from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.workspace.model import Source
 
@@ -79,7 +81,7 @@ async def running_ingest(
     write_sources(folder / "state.db", sources)
     log = log or SqliteEventLog(folder / "log.db")
     commits = GroupCommit(log, clock=clock, max_queued_bytes=max_queued_bytes)
-    stored = StoredSources(folder / "state.db", clock=clock)
+    stored = StoredSources(folder / "state.db", clock=clock, read_sources=partial(read_sources, folder))
     stored.refresh()
     app = IngestApp(log=commits, sources=stored, clock=clock, unwell=unwell)
     listener = listen("127.0.0.1", 0)

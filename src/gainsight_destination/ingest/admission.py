@@ -25,11 +25,10 @@ from gainsight_destination.ingest.watermarks import (
     refusal_of_all,
 )
 from gainsight_destination.observe import metrics
-from gainsight_destination.workspace.model import Source, SourceLimits
+from gainsight_destination.workspace.model import NO_LIMITS, Source
 
 QUIET_MS: Final = 60_000
 """A source that was not refused for so long is well again: one line in the logs for a source that scrapes its limit."""
-NO_LIMITS: Final = SourceLimits()
 SERVER_BUSY: Final = "The server takes no more messages at the moment"
 SOURCE_BUSY: Final = "This source sends more than it may"
 

@@ -7,6 +7,7 @@ at most), writes what waits for the log, stops the engine (15 seconds at most), 
 import asyncio
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
 from gainsight_destination.runtime.options import Address, address_of
 from gainsight_destination.runtime.supervisor import EngineSupervisor
+from gainsight_destination.workspace.model import Source
 
 REPORT_SECONDS = 1.0
 
@@ -59,13 +61,14 @@ class IngestProcess:
         ingest: socket.socket,
         console: socket.socket,
         engine_command: Sequence[str],
+        read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
         marks: Watermarks,
         announce: Callable[[Started], None],
     ) -> None:
         self._clock = clock
         self._commits = GroupCommit(log, clock=clock)
-        self._sources = StoredSources(state_path, clock=clock)
+        self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
         self._admission = Admission(clock, marks)
         self._levels = LevelWatch(self._admission, log, state_path, self._sources, clock=clock)
@@ -104,7 +107,7 @@ class IngestProcess:
         return [*self._own_troubles(), *self._supervisor.reasons()]
 
     def _own_troubles(self) -> list[str]:
-        troubles = [self._sources.failure] if self._sources.failure else []
+        troubles = self._sources.troubles()
         if failure := self._commits.failure:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
         if closed := self._admission.closed:

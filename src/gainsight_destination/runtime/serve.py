@@ -3,9 +3,12 @@
 import asyncio
 import os
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
 
 import uvloop
 
@@ -20,8 +23,9 @@ from gainsight_destination.runtime.options import Address, ServeOptions
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.data_directory import make_data_directory
+from gainsight_destination.workspace.model import Source
 from gainsight_destination.workspace.secrets import Secrets
-from gainsight_destination.workspace.service import apply_file, load
+from gainsight_destination.workspace.service import apply_file, load, load_sources
 
 CONSOLE_BACKLOG = 128
 
@@ -61,6 +65,7 @@ def run_serve(
                 state_path,
                 **ports,
                 engine_command=command,
+                read_sources=partial(read_sources, options.data_dir),
                 clock=clock,
                 marks=options.marks,
                 announce=announce,
@@ -90,6 +95,11 @@ def prepare(options: ServeOptions, clock: Clock) -> None:
         apply_file(options.data_dir, options.workspace_file, clock=clock, actor="serve", environ=os.environ)
     with closing(connect(options.data_dir / "state.db", read_only=True)) as connection:
         load(connection, Secrets.of(options.data_dir))
+
+
+def read_sources(data_dir: Path, connection: sqlite3.Connection) -> tuple[Source, ...]:
+    """The sources with their secrets. The key is read each time: it may have been restored, or made anew."""
+    return load_sources(connection, Secrets.of(data_dir))
 
 
 def command_of_engine(options: ServeOptions, console_fd: int) -> list[str]:

@@ -75,7 +75,7 @@ class DrainRate:
     """How fast the engine reads, over the last DRAIN_WINDOW_MS."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[int, int]] = deque()
+        self._seen = deque([(0, 0)])
 
     def saw(self, at_ms: int, read_bytes: int) -> None:
         self._seen.append((at_ms, read_bytes))
@@ -83,12 +83,10 @@ class DrainRate:
             self._seen.popleft()
 
     def seconds_for(self, size_bytes: float) -> int:
-        """How long reading so much takes, as a Retry-After."""
-        if len(self._seen) < 2:
-            return UNKNOWN_RETRY_SECONDS
+        """How long reading so much takes, as a Retry-After; not known while nothing moves."""
         (from_ms, from_bytes), (to_ms, to_bytes) = self._seen[0], self._seen[-1]
         if to_bytes <= from_bytes:
-            return LONGEST_RETRY_SECONDS
+            return UNKNOWN_RETRY_SECONDS
         return as_retry_after(size_bytes * (to_ms - from_ms) / (to_bytes - from_bytes) / 1_000)
 
 

@@ -86,6 +86,7 @@ async def running_ingest(
     unwell: Callable[[], Sequence[str]] = tuple,
     max_queued_bytes: int = 64_000_000,
     marks: Watermarks | None = None,
+    max_connections: int = 1_000,
 ) -> AsyncIterator[Ingest]:
     """Serve on a free port until the end of the block."""
     clock = clock or StoppedClock()
@@ -100,7 +101,7 @@ async def running_ingest(
     app = IngestApp(log=commits, sources=stored, clock=clock, admission=admission, unwell=unwell)
     listener = listen("127.0.0.1", 0)
     opened = asyncio.Event()
-    server = IngestServer(app, listener, clock=clock, opened=opened.set)
+    server = IngestServer(app, listener, clock=clock, opened=opened.set, max_connections=max_connections)
     port = address_of(listener).port
     serving = asyncio.create_task(server.run_until_stopped())
     await opened.wait()

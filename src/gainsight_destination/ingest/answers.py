@@ -73,11 +73,12 @@ def unavailable(error: UnavailableError) -> Answer:
     return later(503, "unavailable", "The server is busy", BUSY_RETRY_SECONDS)
 
 
-def later(status: int, code: str, reason: str, retry_seconds: int) -> Answer:
+def later(status: int, code: str, reason: str, retry_seconds: int, *headers: tuple[bytes, bytes]) -> Answer:
     """A refusal that repeating does mend, with the wait in whole seconds under both names that SDKs read."""
     seconds = str(retry_seconds).encode()
-    headers = [(b"retry-after", seconds), (b"x-ratelimit-reset", seconds)]
-    return failure(status, code, f"{reason}; nothing was stored, try again in {retry_seconds} seconds", headers)
+    waits = [(b"retry-after", seconds), (b"x-ratelimit-reset", seconds)]
+    words = f"{reason}; nothing was stored, try again in {retry_seconds} seconds"
+    return failure(status, code, words, [*waits, *headers])
 
 
 def health(reasons: Sequence[str]) -> Answer:

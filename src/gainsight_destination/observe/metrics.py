@@ -70,6 +70,9 @@ log_unread_bytes = Gauge(
     "log_unread_bytes", "Bytes of the bodies in the log that the engine has not read yet.", registry=INGEST
 )
 disk_free_bytes = Gauge("disk_free_bytes", "Free bytes on the volume of the data directory.", registry=INGEST)
+ingest_refused_connections = Counter(
+    "ingest_refused_connections_total", "Connections that came when too many were open.", registry=INGEST
+)
 log_append_seconds = Histogram(
     "log_append_seconds",
     "One durable write of a group of requests to the event log.",

@@ -43,7 +43,7 @@ class ReadOnlyWhenIdle(FlowControl):
 class IngestProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with bounds on what one connection may cost and the product's own shape of errors."""
 
-    head_bytes = 0
+    head_bytes = piece_bytes = 0
     in_head = True
     head: object = object()
     spare = False
@@ -57,18 +57,21 @@ class IngestProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        self.piece_bytes = len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
             self.decline_upgrade(data[offer.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("Malformed request")
-        if self.in_head and not self.transport.is_closing():
+        if self.in_head:
             self.head_bytes += len(data)
             if self.head_bytes > limits.HEAD_BYTES:
                 self.send_400_response(HEADERS_TOO_LARGE)
-        elif self.headers and len(self.headers) > limits.HEADERS:  # after a chunked body
-            self.send_400_response(HEADERS_TOO_LARGE)
+        else:
+            self.head_bytes = 0
+            if len(self.headers) > limits.HEADERS:  # some came after a chunked body
+                self.send_400_response(HEADERS_TOO_LARGE)
 
     def decline_upgrade(self, rest: bytes) -> None:
         """Take the request as if it had not offered another protocol, as HTTP allows and some HTTP/2 clients expect.
@@ -86,7 +89,7 @@ class IngestProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.in_head, self.head, self.head_bytes = True, self.scope, 0
+        self.in_head, self.head = True, self.scope
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > limits.HEADERS:
@@ -103,6 +106,7 @@ class IngestProtocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             super().on_message_complete()
             self.cycle.more_body = False  # also of a request that was answered before its body came
+            self.head_bytes = -self.piece_bytes  # what comes in the same piece is not all head
 
     def send_400_response(self, msg: str) -> None:
         if self.transport.is_closing():

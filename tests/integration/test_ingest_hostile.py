@@ -3,6 +3,8 @@
 import asyncio
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -254,3 +256,21 @@ async def test_nesting_bombs_are_refused(body: bytes, tmp_path: Path) -> None:
     """Depth costs no stack."""
     async with running_ingest(tmp_path) as ingest:
         assert statuses(await ingest.exchange(whole(body, HEAD + b"Connection: close\r\n"))) == [400]
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "allowed"),
+    [(1_000, 5_000, 100, 100), (300, 5_000, 2_000, 2_000), (300, 1_256, 2_000, 1_000), (200, 256, 10, None)],
+)
+def test_connections_fit_into_the_open_files(soft: int, hard: int, wanted: int, allowed: int | None) -> None:
+    """The limit of the process is raised as far as it may be, and files are kept for what is no connection."""
+    code = (
+        "import resource, sys; from gainsight_destination.runtime.open_files import allow_connections;"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); print(allow_connections({wanted}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if allowed is None:
+        assert "ulimit -n" in ran.stderr
+    else:
+        assert int(ran.stdout.split()[-1]) == allowed
+        assert ("fewer connections than asked for" in ran.stdout) == (allowed < wanted)

@@ -93,6 +93,17 @@ async def test_a_head_byte_by_byte(tmp_path: Path) -> None:
         assert bodies(ingest) == [b'{"a":1}']
 
 
+async def test_a_head_behind_a_large_body(tmp_path: Path) -> None:
+    """A request is not blamed for the size of what came in the same packet before it."""
+    async with running_ingest(tmp_path) as ingest:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
+        writer.write(whole(b'{"batch":["%s"]}' % (b"x" * 2 * limits.HEAD_BYTES), BATCH_HEAD) + HEAD)
+        assert statuses(await reader.readuntil(b"}")) == [200]
+        writer.write(CLOSE + b"Content-Length: 2\r\n\r\n{}")
+        assert statuses(await reader.read()) == [200]
+        writer.close()
+
+
 async def test_a_sender_that_leaves_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     """Half a body is not stored, not even when that half is JSON."""
     async with running_ingest(tmp_path) as ingest:

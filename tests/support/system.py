@@ -59,7 +59,7 @@ def children(pid: int) -> list[int]:
 class System:
     """A sandbox and a server with one source and one destination, in one directory."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, *, environment: Mapping[str, str] | None = None, **settings: Any) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.ports = {name: free_port() for name in ("sandbox", "ingest", "console")}
@@ -67,7 +67,7 @@ class System:
         self.ingest_url = f"http://127.0.0.1:{self.ports['ingest']}"
         self.console_url = f"http://127.0.0.1:{self.ports['console']}"
         self.settings = {"accessKey": ACCESS_KEY, "domain": self.sandbox_url, "flushSeconds": 1, **settings}
-        self.environment: dict[str, str] = {}
+        self.environment = dict(environment or {})
         """What its processes get beside this one's own environment."""
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 

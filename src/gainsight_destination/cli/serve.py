@@ -50,6 +50,15 @@ MinFreeDiskOption = Annotated[
         " bound. Unless set: 1, or a tenth of a volume that is smaller than 10.",
     ),
 ]
+MaxConnectionsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-connections",
+        min=1,
+        envvar="GAINSIGHT_DESTINATION_MAX_CONNECTIONS",
+        help="Open connections of senders; more are told to come later. The limit on open files is raised as needed.",
+    ),
+]
 
 
 def serve(
@@ -80,6 +89,7 @@ def serve(
     log_retention_gb: RetentionGbOption = 20,
     max_backlog_gb: MaxBacklogOption = 10,
     min_free_disk_gb: MinFreeDiskOption = None,
+    max_connections: MaxConnectionsOption = 10_000,
 ) -> None:
     """Receive messages from Segment SDKs and keep Gainsight up to date, until stopped with Ctrl-C."""
     from gainsight_destination.clock import SystemClock
@@ -104,6 +114,7 @@ def serve(
         workspace_file=workspace,
         retention=Retention(log_retention_days, log_retention_gb),
         marks=marks(max_backlog_gb, min_free_disk_gb),
+        max_connections=max_connections,
     )
     code = run_serve(options, clock=SystemClock(), announce=announce)
     if code:

@@ -45,9 +45,6 @@ SPARE_SECONDS = 5
 FREE_SHARE = 0.1
 """So much of the connections is kept free for newcomers, by closing those that are idle for the longest time."""
 
-SPARE_FILES = 256
-"""Open files that are not connections: databases, pipes, those of the Python interpreter."""
-
 KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept this long, longer than the 60 seconds usual for load balancers in front."""
 

@@ -64,6 +64,7 @@ class IngestProcess:
         read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
         marks: Watermarks,
+        max_connections: int,
         announce: Callable[[Started], None],
     ) -> None:
         self._clock = clock
@@ -79,7 +80,9 @@ class IngestProcess:
             log=self._commits, sources=self._sources, clock=clock, admission=self._admission, unwell=self.troubles
         )
         started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
-        self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started))
+        self._server = IngestServer(
+            app, ingest, clock=clock, opened=lambda: announce(started), max_connections=max_connections
+        )
 
     async def run(self) -> int:
         """Serve until TERM or INT, or until a part ends by itself; then drain and return the exit code."""
@@ -112,6 +115,11 @@ class IngestProcess:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
         if closed := self._admission.closed:
             troubles.append(f"all messages are refused since {iso_utc(closed.since_ms)}: {closed.refusal.words}")
+        if (since_ms := self._server.open.crowded_since_ms) is not None:
+            troubles.append(
+                f"new connections are refused since {iso_utc(since_ms)}: "
+                f"no more than {self._server.open.max_connections:,} may be open (--max-connections)"
+            )
         return troubles
 
     def _notes(self) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gainsight_destination.errors import UserError
+from gainsight_destination.ingest import limits
 from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.runtime.link import ParentLink
 
@@ -72,6 +73,7 @@ class ServeOptions:
     workspace_file: Path | None = None
     retention: Retention = Retention()
     marks: Watermarks = NO_MARKS
+    max_connections: int = limits.CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest.server import listen
 from gainsight_destination.runtime.ingest_process import IngestProcess, Started
 from gainsight_destination.runtime.lock import RoleLock
+from gainsight_destination.runtime.open_files import allow_connections
 from gainsight_destination.runtime.options import Address, ServeOptions
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
@@ -68,6 +69,7 @@ def run_serve(
                 read_sources=partial(read_sources, options.data_dir),
                 clock=clock,
                 marks=options.marks,
+                max_connections=allow_connections(options.max_connections),
                 announce=announce,
             )
             return await process.run()

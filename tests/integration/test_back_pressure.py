@@ -184,12 +184,12 @@ async def test_a_source_is_held_to_its_messages_per_second(tmp_path: Path) -> No
 
 
 async def test_the_megabytes_of_a_day_outlive_a_restart(tmp_path: Path) -> None:
-    """They are counted with the messages in the log; archives do not count, and midnight UTC gives new ones."""
+    """They are counted with the messages in the log; imported files do not count, and midnight UTC gives new ones."""
     clock = StoppedClock()
     limited = replace(WEBSITE, limits=SourceLimits(megabytes_per_day=1))
     padded = b'{"pad":"' + b"x" * 30_000 + b'"}'
     async with running_ingest(tmp_path, sources=(limited,), clock=clock) as ingest, client_of(ingest) as client:
-        ingest.log.append([Entry(1, EntryKind.ARCHIVE, clock.ms, 1, b"[%s]" % (b"1," * 600_000 + b"1"))])
+        ingest.log.append([Entry(1, EntryKind.ARCHIVE, clock.ms, 1, b"[%s]" % (b"1," * 600_000 + b"1"))], live=False)
         for _ in range(33):
             assert (await post(client, body=padded)).status_code == 200
     async with running_ingest(tmp_path, sources=(limited,), clock=clock) as ingest, client_of(ingest) as client:

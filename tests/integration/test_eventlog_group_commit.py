@@ -26,14 +26,14 @@ class GatedLog(SqliteEventLog):
         self.refusal: Exception | None = None
         self.groups: list[int] = []
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], *, live: bool = True) -> int:
         self.writing.set()
         self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
         if entries:
             self.groups.append(len(entries))
-        return super().append(entries)
+        return super().append(entries, live=live)
 
 
 def entry(body: bytes = b"{}", *, source: int = 1, kind: EntryKind = EntryKind.TRACK, count: int = 1) -> Entry:

@@ -210,7 +210,11 @@ def test_the_public_port_knows_them(apply: Apply, data: Path) -> None:
         data / "state.db", clock=ManualClock(), read_sources=lambda connection: read_sources(data, connection)
     )
     stored.refresh()
-    assert [stored.source_of(source.write_key) for source in loaded(data).sources] == list(loaded(data).sources)
+    found = [
+        (stored.webhook_source_of if source.webhook else stored.source_of)(source.write_key)
+        for source in loaded(data).sources
+    ]
+    assert found == list(loaded(data).sources)
     apply(FILE.replace("messagesPerSecond: 500", "messagesPerSecond: 7"), ENVIRON)
     stored.refresh()
     website = stored.source_of("wk-website")
@@ -234,7 +238,7 @@ def test_a_lost_key_is_told_until_it_is_back(apply: Apply, data: Path) -> None:
     (data / "away.key").rename(data / "secret.key")
     stored.refresh()
     assert stored.troubles() == []
-    hook = stored.source_of("wk-of-the-hook")
+    hook = stored.webhook_source_of("wk-of-the-hook")
     assert hook is not None
     assert hook.webhook == Webhook(Sender.SEGMENT, (NEW,))
 

@@ -14,6 +14,7 @@ from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.levels import LevelWatch
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer, listen
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.watermarks import Watermarks
@@ -87,6 +88,7 @@ async def running_ingest(
     max_queued_bytes: int = 64_000_000,
     marks: Watermarks | None = None,
     max_connections: int = 1_000,
+    public_url: PublicUrl | None = None,
 ) -> AsyncIterator[Ingest]:
     """Serve on a free port until the end of the block."""
     clock = clock or StoppedClock()
@@ -98,7 +100,7 @@ async def running_ingest(
     admission = Admission(clock, marks or Watermarks())
     levels = LevelWatch(admission, log, folder / "state.db", stored, clock=clock)
     levels.judge(levels.look())
-    app = IngestApp(log=commits, sources=stored, clock=clock, admission=admission, unwell=unwell)
+    app = IngestApp(log=commits, sources=stored, clock=clock, admission=admission, unwell=unwell, public_url=public_url)
     listener = listen("127.0.0.1", 0)
     opened = asyncio.Event()
     server = IngestServer(app, listener, clock=clock, opened=opened.set, max_connections=max_connections)

@@ -50,11 +50,14 @@ def test_every_command_and_exit_code_is_documented() -> None:
 
 
 def test_examples_of_the_page_are_workspaces() -> None:
-    """The files that docs/workspace.md shows are read without a problem."""
+    """The files that docs/workspace.md and docs/webhooks.md show are read without a problem."""
     page = (DOCS / "workspace.md").read_text("utf-8")
     examples = re.findall(r"```yaml\n(.+?)```", page, re.DOTALL)
     environ = {name: f"value-of-{name}" for name in re.findall(r"\$\{(\w+)\}", page)}
     specs = [read_spec(example, environ=environ) for example in examples]
-    assert [spec.problems for spec in specs] == [(), ()]
+    webhooks = (DOCS / "webhooks.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.+?)```", webhooks, re.DOTALL)
+    specs.append(read_spec(example, environ={"SEGMENT_WRITE_KEY": "wk", "SEGMENT_SECRET": "secret"}))
+    assert [spec.problems for spec in specs] == [(), (), ()]
     assert specs[0].destinations[0].sources == ("website",)
     assert [source.name for source in specs[1].sources] == ["website", "from segment"]

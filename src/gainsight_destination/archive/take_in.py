@@ -95,7 +95,7 @@ class ArchiveImport:
         if self._chunk:
             body = b"[" + b",".join(line.body for line in self._chunk) + b"]"
             entry = Entry(self._source_id, EntryKind.ARCHIVE, self._clock.now_ms(), len(self._chunk), body)
-            self._log.append([entry])
+            self._log.append([entry], live=False)
             self.taken.messages += len(self._chunk)
             self.taken.ids_added += sum(line.id_added for line in self._chunk)
             self._chunk, self._chunk_bytes = [], 0

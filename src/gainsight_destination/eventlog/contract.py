@@ -62,10 +62,10 @@ class LoggedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What one source ever sent, archives included. `day_bytes` are the bytes that came on UTC day `day` by themselves.
+    """What one source ever sent, files included. `day_bytes` are the bytes that came on UTC day `day` by themselves.
 
-    `day` is the newest on which a request came, in days since 1970; 0 when none ever did. Archives are not counted in
-    it: who takes one in means to.
+    `day` is the newest on which a request came, in days since 1970; 0 when none ever did. What is taken in from files
+    is not counted in it: who does that means to.
     """
 
     messages: int
@@ -85,10 +85,11 @@ DAY_MS: Final = 86_400_000
 class EventLog(Protocol):
     """A durable, append-only, ordered log. Several processes may append; each method may block on the disk."""
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], *, live: bool = True) -> int:
         """Store the entries, in order, in one durable write; return the offset of the first.
 
         When this returns, the entries survive a crash of process and machine (fsync).
+        `live` entries count in what their sources sent today; those that a person takes in from files do not.
         Without entries nothing is stored, but the disk is written: it asks whether the log takes writes.
         Raises StorageFullError or UnavailableError, with none of them stored.
         """

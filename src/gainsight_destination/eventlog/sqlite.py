@@ -59,14 +59,14 @@ class SqliteEventLog:
             self._checkpointer = Checkpointer(path, self._write_lock)
         self._reader = connect(path, read_only=True)
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], *, live: bool = True) -> int:
         with self._write_lock, self._transaction() as connection:
             first = offset = int(connection.execute(END).fetchone()[0])
             rows, received = [], dict[tuple[int, int], tuple[int, int]]()
             for entry in entries:
                 size = len(entry.body)
                 rows.append((offset, entry.source_id, entry.kind, entry.received_at_ms, entry.count, entry.body))
-                day = 0 if entry.kind is EntryKind.ARCHIVE else entry.received_at_ms // DAY_MS
+                day = entry.received_at_ms // DAY_MS if live else 0
                 messages, body_bytes = received.get((entry.source_id, day), (0, 0))
                 received[entry.source_id, day] = (messages + entry.count, body_bytes + size)
                 offset += entry.count

@@ -25,7 +25,7 @@ from gainsight_destination.ingest.watermarks import (
     refusal_of_all,
 )
 from gainsight_destination.observe import metrics
-from gainsight_destination.workspace.model import NO_LIMITS, Source
+from gainsight_destination.workspace.model import NO_LIMITS, Source, SourceKind
 
 QUIET_MS: Final = 60_000
 """A source that was not refused for so long is well again: one line in the logs for a source that scrapes its limit."""
@@ -99,6 +99,7 @@ class Admission:
 
     def admit(self, source: Source | None, read: ReadBody) -> None:
         """Ask before the messages of a source are stored. Raises RefusedForNowError."""
+        self.enter()
         if source is not None and (gate := self.gates.get(source.id)) is not None:
             refusal = gate.check(read.count, len(read.body), self.clock.now_ms())
             if refusal is not None:
@@ -131,7 +132,8 @@ class Admission:
 
     def _judge_sources(self, levels: Levels, sources: Mapping[int, Source], now_ms: int) -> None:
         earlier = {source_id for source_id, gate in self.gates.items() if gate.over_share}
-        over = over_their_share(self.marks, levels, self._drain, sources, earlier)
+        senders = [source.id for source in sources.values() if source.kind is not SourceKind.IMPORT]
+        over = over_their_share(self.marks, levels, self._drain, senders, earlier)
         gates: dict[int, Gate] = {}
         for source in sources.values():
             gate = self.gates.get(source.id) or Gate(source)

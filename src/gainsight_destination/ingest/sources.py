@@ -11,10 +11,12 @@ import structlog
 
 from gainsight_destination.clock import Clock
 from gainsight_destination.errors import UnavailableError
+from gainsight_destination.ingest.answers import RefusedRequestError
 from gainsight_destination.store.database import connect
 from gainsight_destination.workspace.model import Source
 
 REFRESH_SECONDS = 0.5
+WEBHOOK_WRITE_KEY = "This write key belongs to a webhook source; it is good for /v1/webhook/ only"
 
 logger = structlog.get_logger(__name__)
 
@@ -23,7 +25,14 @@ class SourceDirectory(Protocol):
     """Who may write."""
 
     def source_of(self, write_key: str) -> Source | None:
-        """The source of this write key, or None. Raises UnavailableError while that cannot be known."""
+        """The source of this write key, or None. Raises UnavailableError while that cannot be known.
+
+        Raises RefusedRequestError for the write key of a webhook source: without its signature it opens nothing.
+        """
+        ...
+
+    def webhook_source_of(self, write_key: str) -> Source | None:
+        """The webhook source of this write key, or None. Raises UnavailableError while that cannot be known."""
         ...
 
 
@@ -38,6 +47,7 @@ class StoredSources:
         self._clock = clock
         self._version: int | None = None
         self._by_write_key: Mapping[str, Source] = {}
+        self._webhooks: Mapping[str, Source] = {}
         self.failure: str | None = "the configuration was not read yet"
         self.unreadable: tuple[str, ...] = ()
         """Names of webhook sources whose secrets do not open: nothing that comes for them can be checked."""
@@ -45,15 +55,23 @@ class StoredSources:
     def source_of(self, write_key: str) -> Source | None:
         if self._version is None:
             raise UnavailableError("the configuration was not read yet")
-        return self._by_write_key.get(write_key)
+        source = self._by_write_key.get(write_key)
+        if source is None and write_key in self._webhooks:
+            raise RefusedRequestError(WEBHOOK_WRITE_KEY)
+        return source
+
+    def webhook_source_of(self, write_key: str) -> Source | None:
+        if self._version is None:
+            raise UnavailableError("the configuration was not read yet")
+        return self._webhooks.get(write_key)
 
     def all(self) -> Collection[Source]:
         """Every source that is configured."""
-        return self._by_write_key.values()
+        return [*self._by_write_key.values(), *self._webhooks.values()]
 
     def is_empty(self) -> bool:
         """Whether no source is configured."""
-        return not self._by_write_key
+        return not self._by_write_key and not self._webhooks
 
     def troubles(self) -> list[str]:
         """What is wrong with the configuration as this port knows it, in plain words; empty when nothing is."""
@@ -88,13 +106,15 @@ class StoredSources:
         (version,) = connection.execute("SELECT version FROM workspace").fetchone()
         if version == self._version and not self.unreadable:
             return
-        self._by_write_key = {source.write_key: source for source in self._read_sources(connection)}
+        sources = list(self._read_sources(connection))
+        self._by_write_key = {source.write_key: source for source in sources if not source.webhook}
+        self._webhooks = {source.write_key: source for source in sources if source.webhook}
         self.unreadable = tuple(
             source.name
-            for source in self._by_write_key.values()
+            for source in self._webhooks.values()
             if source.enabled and source.webhook and not source.webhook.secrets
         )
         if version == self._version:
             return
         self._version = version
-        logger.info("sources known", version=version, sources=len(self._by_write_key))
+        logger.info("sources known", version=version, sources=len(sources))

@@ -22,6 +22,7 @@ from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.levels import LevelWatch, refused_now
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.watermarks import Watermarks
@@ -66,6 +67,7 @@ class IngestProcess:
         marks: Watermarks,
         max_connections: int,
         announce: Callable[[Started], None],
+        public_url: PublicUrl | None = None,
     ) -> None:
         self._clock = clock
         self._commits = GroupCommit(log, clock=clock)
@@ -77,7 +79,12 @@ class IngestProcess:
         self._levels.tell()
         self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
         app = IngestApp(
-            log=self._commits, sources=self._sources, clock=clock, admission=self._admission, unwell=self.troubles
+            log=self._commits,
+            sources=self._sources,
+            clock=clock,
+            admission=self._admission,
+            unwell=self.troubles,
+            public_url=public_url,
         )
         started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
         self._server = IngestServer(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gainsight_destination.errors import UserError
 from gainsight_destination.ingest import limits
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.runtime.link import ParentLink
 
@@ -74,6 +75,7 @@ class ServeOptions:
     retention: Retention = Retention()
     marks: Watermarks = NO_MARKS
     max_connections: int = limits.CONNECTIONS
+    public_url: PublicUrl | None = None
 
 
 @dataclass(frozen=True, slots=True)

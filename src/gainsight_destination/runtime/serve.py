@@ -59,18 +59,18 @@ def run_serve(
         command = (engine_command or command_of_engine)(options, console.fileno())
 
         async def main() -> int:
-            state_path = options.data_dir / "state.db"
-            ports = {"ingest": ingest, "console": console}
             process = IngestProcess(
                 log,
-                state_path,
-                **ports,
+                options.data_dir / "state.db",
+                ingest=ingest,
+                console=console,
                 engine_command=command,
                 read_sources=partial(read_sources, options.data_dir),
                 clock=clock,
                 marks=options.marks,
                 max_connections=allow_connections(options.max_connections),
                 announce=announce,
+                public_url=options.public_url,
             )
             return await process.run()
 

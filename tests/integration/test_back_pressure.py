@@ -23,7 +23,7 @@ from gainsight_destination.observe import metrics
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.store.database import connect, transaction
-from gainsight_destination.workspace.model import Source, SourceLimits
+from gainsight_destination.workspace.model import Sender, Source, SourceKind, SourceLimits, Webhook
 
 SERVER = Source(3, "server", "server-key")
 BODY = b'{"userId":"u","event":"e","pad":"' + b"x" * 60 + b'"}'
@@ -260,6 +260,42 @@ async def test_what_cannot_be_looked_at_changes_nothing(tmp_path: Path) -> None:
             assert await answers(client, 1) == [429]
             assert len(logs) == 1
             state.execute("ALTER TABLE hidden RENAME TO read_messages")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/batch", 429),
+        ("POST", "/v1/t", 429),
+        ("POST", "/beacon/v1/batch?writeKey=website-key", 429),
+        ("GET", "/v1/t?data=eyJ3cml0ZUtleSI6IndlYnNpdGUta2V5In0=", 429),
+        ("GET", "/v1/pixel/track?writeKey=website-key&event=e", 200),  # an image whatever happens
+        ("POST", "/v1/webhook/hook-key", 429),
+    ],
+)
+async def test_every_way_in_is_closed(method: str, path: str, status: int, tmp_path: Path) -> None:
+    """No route stores anything while all is refused."""
+    hook = Source(4, "hook", "hook-key", kind=SourceKind.WEBHOOK, webhook=Webhook(Sender.SEGMENT, ("s" * 20,)))
+    marks = Watermarks(min_free_bytes=10**18)
+    async with running_ingest(tmp_path, sources=(WEBSITE, hook), marks=marks) as ingest, client_of(ingest) as client:
+        before = refused("disk")
+        answer = await client.request(method, path, content=b'{"batch":[{}]}' if method == "POST" else None)
+        assert answer.status_code == status
+        assert refused("disk") - before == 1
+        assert ingest.entries() == []
+
+
+async def test_a_webhook_has_its_limits_too(tmp_path: Path) -> None:
+    """What another pipeline sends on is held like what comes itself."""
+    limits = SourceLimits(messages_per_second=1)
+    webhook = Webhook(Sender.JITSU, ("a-shared-secret-of-enough-length",))
+    hook = Source(4, "hook", "hook-key", kind=SourceKind.WEBHOOK, webhook=webhook, limits=limits)
+    async with running_ingest(tmp_path, sources=(hook,)) as ingest, client_of(ingest) as client:
+        headers = {"Authorization": f"Bearer {webhook.secrets[0]}"}
+        answered = [
+            (await client.post("/v1/webhook/hook-key", content=b"{}", headers=headers)).status_code for _ in range(2)
+        ]
+        assert answered == [200, 429]
 
 
 @pytest.mark.parametrize("key", ["", "nobody"])

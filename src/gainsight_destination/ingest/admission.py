@@ -2,8 +2,8 @@
 
 Once a second the levels are judged (ingest/levels.py looks at them); a request only reads what came of it. Past the
 high marks everything is refused. Sources over their fair share, or over the limits that the workspace file gives them,
-are refused alone. What is refused is not stored, and is always a 429: every Segment SDK repeats it, and those that
-count their attempts do not count it, as they would a 503.
+are refused alone. What is refused is not stored, and is always a 429: every Segment SDK repeats it, more of them heed
+its Retry-After than that of a 503, and Node does not count the attempt (docs/adr/0015).
 """
 
 from collections.abc import Iterable, Mapping

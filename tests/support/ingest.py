@@ -11,12 +11,14 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import Entry, EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
+from gainsight_destination.ingest import limits
 from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.levels import LevelWatch
 from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer, listen
 from gainsight_destination.ingest.sources import StoredSources
+from gainsight_destination.ingest.tls import Tls
 from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.runtime.options import address_of
 from gainsight_destination.runtime.serve import read_sources
@@ -89,6 +91,8 @@ async def running_ingest(
     marks: Watermarks | None = None,
     max_connections: int = 1_000,
     public_url: PublicUrl | None = None,
+    tls: Tls | None = None,
+    handshake_seconds: float = limits.HANDSHAKE_SECONDS,
 ) -> AsyncIterator[Ingest]:
     """Serve on a free port until the end of the block."""
     clock = clock or StoppedClock()
@@ -100,10 +104,26 @@ async def running_ingest(
     admission = Admission(clock, marks or Watermarks())
     levels = LevelWatch(admission, log, folder / "state.db", stored, clock=clock)
     levels.judge(levels.look())
-    app = IngestApp(log=commits, sources=stored, clock=clock, admission=admission, unwell=unwell, public_url=public_url)
+    app = IngestApp(
+        log=commits,
+        sources=stored,
+        clock=clock,
+        admission=admission,
+        unwell=unwell,
+        public_url=public_url,
+        certificate_expires=lambda: tls.expires() if tls else None,
+    )
     listener = listen("127.0.0.1", 0)
     opened = asyncio.Event()
-    server = IngestServer(app, listener, clock=clock, opened=opened.set, max_connections=max_connections)
+    server = IngestServer(
+        app,
+        listener,
+        clock=clock,
+        opened=opened.set,
+        max_connections=max_connections,
+        tls=tls.context if tls else None,
+        handshake_seconds=handshake_seconds,
+    )
     port = address_of(listener).port
     serving = asyncio.create_task(server.run_until_stopped())
     await opened.wait()

@@ -94,6 +94,20 @@ def serve(
             "it they name the host that was asked for. Set it when a proxy is in front.",
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="GAINSIGHT_DESTINATION_TLS_CERT",
+            help="Speak https on the public port with this certificate chain (PEM); looked at again when it changes.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="GAINSIGHT_DESTINATION_TLS_KEY", help="The certificate's private key (PEM)."
+        ),
+    ] = None,
     log_retention_days: RetentionDaysOption = 7,
     log_retention_gb: RetentionGbOption = 20,
     max_backlog_gb: MaxBacklogOption = 10,
@@ -126,6 +140,8 @@ def serve(
         marks=marks(max_backlog_gb, min_free_disk_gb),
         max_connections=max_connections,
         public_url=PublicUrl.parse(public_url) if public_url else None,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     code = run_serve(options, clock=SystemClock(), announce=announce)
     if code:
@@ -136,8 +152,11 @@ def serve(
 def welcome(started: "Started", data: Path) -> None:
     """Tell the person where everything is, and the next step when nothing may write yet."""
     typer.echo("gainsight-destination is running. Stop it with Ctrl-C.")
-    typer.echo(f"  SDKs send to  {started.ingest.url()}")
-    typer.echo(f"  Private port  {started.console.url()}")
+    if started.public_url:
+        typer.echo(f"  SDKs send to  {started.public_url}, which has to lead to {started.ingest_url}")
+    else:
+        typer.echo(f"  SDKs send to  {started.ingest_url}")
+    typer.echo(f"  Private port  {started.console_url}")
     typer.echo(f"  Data          {data.resolve()}")
     if not started.has_sources:
         typer.echo(

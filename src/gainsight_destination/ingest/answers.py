@@ -99,11 +99,12 @@ def later(status: int, code: str, reason: str, retry_seconds: int, *headers: tup
     return failure(status, code, words, [*waits, *headers])
 
 
-def health(reasons: Sequence[str]) -> Answer:
-    """200 when all is well, else 503 with what is not, in plain words."""
+def health(reasons: Sequence[str], certificate_expires: str | None = None) -> Answer:
+    """200 when all is well, else 503 with what is not, in plain words. With TLS also when the certificate ends."""
+    https = {"https": {"certificateExpires": certificate_expires}} if certificate_expires else {}
     if reasons:
-        return json_answer(503, {"status": "unwell", "reasons": list(reasons)})
-    return json_answer(200, {"status": "ok"})
+        return json_answer(503, {"status": "unwell", "reasons": list(reasons), **https})
+    return json_answer(200, {"status": "ok", **https})
 
 
 def for_get(answer: Answer, callback: str | None) -> Answer:

@@ -44,7 +44,10 @@ logger = structlog.get_logger(__name__)
 
 
 class IngestApp:
-    """The ASGI application. `unwell` tells, in plain words, what keeps the product from working."""
+    """The ASGI application.
+
+    `unwell` tells, in plain words, what keeps the product from working; `certificate_expires` when, if TLS is spoken.
+    """
 
     def __init__(
         self,
@@ -55,8 +58,10 @@ class IngestApp:
         admission: Admission | None = None,
         unwell: Callable[[], Sequence[str]] = tuple,
         public_url: PublicUrl | None = None,
+        certificate_expires: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._unwell = unwell
+        self._certificate_expires = certificate_expires
         bodies, admission = BodyReader(), admission or Admission(clock)
         messages = Messages(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
         webhooks = Webhooks(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
@@ -92,7 +97,7 @@ class IngestApp:
         await give(answer, headers.get(b"origin"), send)
 
     async def _health(self, request: Request) -> Answer:
-        return answers.health(self._unwell())
+        return answers.health(self._unwell(), self._certificate_expires())
 
 
 def message_routes(messages: Messages) -> Iterator[Route]:

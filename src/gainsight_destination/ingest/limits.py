@@ -48,6 +48,12 @@ SPARE_SECONDS = 5
 FREE_SHARE = 0.1
 """So much of the connections is kept free for newcomers, by closing those that are idle for the longest time."""
 
+HANDSHAKE_SECONDS = 15
+"""TLS: a connection that has not finished its handshake within this time is closed."""
+
+GOODBYE_SECONDS = 2
+"""TLS: how long a connection that is being closed waits for the other side to say so too."""
+
 KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept this long, longer than the 60 seconds usual for load balancers in front."""
 

@@ -6,7 +6,9 @@ What one connection may cost is bounded here, how many there are in connections.
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sized
+from typing import Any
 
 import httptools
 import uvicorn
@@ -21,6 +23,8 @@ from gainsight_destination.ingest.connections import Connections
 
 WATCH_SECONDS = 1.0
 HEADERS_TOO_LARGE = "Malformed request: the headers are too large"
+BACKLOG = 2_048
+"""Connections that the system holds while they wait to be accepted."""
 UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -145,6 +149,8 @@ class IngestServer(uvicorn.Server):
         clock: Clock,
         opened: Callable[[], None] = lambda: None,
         max_connections: int = limits.CONNECTIONS,
+        tls: ssl.SSLContext | None = None,
+        handshake_seconds: float = limits.HANDSHAKE_SECONDS,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -159,20 +165,33 @@ class IngestServer(uvicorn.Server):
                 proxy_headers=False,
                 timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=limits.DRAIN_SECONDS,
-                backlog=2_048,
             )
         )
         self._listener = listener
         self._clock = clock
         self._opened = opened
         self.open = self.server_state = Connections(max_connections, clock)
+        self._tls: dict[str, Any] = {}
+        if tls is not None:
+            self._tls = {
+                "ssl": tls,
+                "ssl_handshake_timeout": handshake_seconds,
+                "ssl_shutdown_timeout": limits.GOODBYE_SECONDS,
+            }
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Open the port. uvicorn's own would do the same, without the bounds of TLS."""
+
+        def protocol() -> IngestProtocol:
+            return IngestProtocol(config=self.config, server_state=self.server_state, app_state={})
+
+        loop = asyncio.get_running_loop()
+        self.servers = [await loop.create_server(protocol, sock=self._listener, backlog=BACKLOG, **self._tls)]
+        self.started = True
         self._opened()
 
     async def run_until_stopped(self) -> None:

@@ -86,6 +86,11 @@ disk_free_bytes = Gauge("disk_free_bytes", "Free bytes on the volume of the data
 ingest_refused_connections = Counter(
     "ingest_refused_connections_total", "Connections that came when too many were open.", registry=INGEST
 )
+ingest_tls_expiry_timestamp_seconds = Gauge(
+    "ingest_tls_expiry_timestamp_seconds",
+    "When the TLS certificate of the public port ends, in Unix time; 0 without TLS.",
+    registry=INGEST,
+)
 log_append_seconds = Histogram(
     "log_append_seconds",
     "One durable write of a group of requests to the event log.",

@@ -309,9 +309,11 @@ class _Batch:
                 destination = connected.destination
                 delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
                 resolve(delivery, graph, destination.account_names)
-                if delivery.untrusted:
+                if not delivery.untrusted:
+                    self._changes[connected.id].add(delivery, destination.place(delivery))
+                else:
                     self._notice_untrusted(delivery)
-                self._changes[connected.id].add(delivery, place(delivery, destination))
+                    self._changes[connected.id].add(delivery, place(delivery, destination))
             if route.accepted and (message.type == "identify" or message.type == "group"):
                 self._bodies.append((message.offset, message.body))
 

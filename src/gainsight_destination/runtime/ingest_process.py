@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -28,9 +28,12 @@ from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
-from gainsight_destination.runtime.options import Address, address_of
+from gainsight_destination.runtime.options import address_of
 from gainsight_destination.runtime.supervisor import EngineSupervisor
 from gainsight_destination.workspace.model import Source
+
+if TYPE_CHECKING:
+    from gainsight_destination.ingest.tls import Tls
 
 REPORT_SECONDS = 1.0
 
@@ -46,8 +49,9 @@ logger = structlog.get_logger(__name__)
 class Started:
     """Where the product can be reached, and whether anything may write yet."""
 
-    ingest: Address
-    console: Address
+    ingest_url: str
+    console_url: str
+    public_url: PublicUrl | None
     has_sources: bool
 
 
@@ -68,8 +72,10 @@ class IngestProcess:
         max_connections: int,
         announce: Callable[[Started], None],
         public_url: PublicUrl | None = None,
+        tls: "Tls | None" = None,
     ) -> None:
         self._clock = clock
+        self._tls = tls
         self._commits = GroupCommit(log, clock=clock)
         self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
@@ -85,10 +91,18 @@ class IngestProcess:
             admission=self._admission,
             unwell=self.troubles,
             public_url=public_url,
+            certificate_expires=lambda: tls.expires() if tls else None,
         )
-        started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
+        ingest_url = address_of(ingest).url("https" if tls else "http")
+        has_sources = not self._sources.is_empty()
+        started = Started(ingest_url, address_of(console).url(), public_url=public_url, has_sources=has_sources)
         self._server = IngestServer(
-            app, ingest, clock=clock, opened=lambda: announce(started), max_connections=max_connections
+            app,
+            ingest,
+            clock=clock,
+            opened=lambda: announce(started),
+            max_connections=max_connections,
+            tls=tls.context if tls else None,
         )
 
     async def run(self) -> int:
@@ -100,6 +114,8 @@ class IngestProcess:
             asyncio.create_task(self._levels.watch(), name="levels"),
             asyncio.create_task(self._tell_engine(), name="reports"),
         }
+        if self._tls is not None:
+            watching.add(asyncio.create_task(self._tls.watch(), name="certificate"))
         asked = asyncio.create_task(stop_signal(), name="stop signal")
         done, _ = await asyncio.wait({serving, engine, asked, *watching}, return_when=asyncio.FIRST_COMPLETED)
         code = 0 if asked in done else exit_code(done, engine)
@@ -127,7 +143,7 @@ class IngestProcess:
                 f"new connections are refused since {iso_utc(since_ms)}: "
                 f"no more than {self._server.open.max_connections:,} may be open (--max-connections)"
             )
-        return troubles
+        return [*troubles, *self._tls.troubles()] if self._tls else troubles
 
     def _notes(self) -> list[str]:
         """What a person may want to know though the product works."""

@@ -30,8 +30,8 @@ class Address:
             raise UserError(f"{text!r} is not an address; write HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
         return cls(host.removeprefix("[").removesuffix("]"), int(port))
 
-    def url(self) -> str:
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+    def url(self, scheme: str = "http") -> str:
+        return f"{scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 def address_of(listener: socket.socket) -> Address:
@@ -76,6 +76,8 @@ class ServeOptions:
     marks: Watermarks = NO_MARKS
     max_connections: int = limits.CONNECTIONS
     public_url: PublicUrl | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

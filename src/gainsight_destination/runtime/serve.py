@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -28,6 +29,9 @@ from gainsight_destination.workspace.model import Source
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import apply_file, load, load_sources
 
+if TYPE_CHECKING:
+    from gainsight_destination.ingest.tls import Tls
+
 CONSOLE_BACKLOG = 128
 
 
@@ -46,6 +50,7 @@ def run_serve(
     """
     if options.ingest == options.console and options.ingest.port:
         raise UserError(f"--ingest and --console are both {options.ingest.url()}; give them different ports")
+    tls = tls_of(options, clock)
     make_data_directory(options.data_dir)
     with ExitStack() as held:
         held.enter_context(RoleLock(options.data_dir, "ingest"))
@@ -71,11 +76,21 @@ def run_serve(
                 max_connections=allow_connections(options.max_connections),
                 announce=announce,
                 public_url=options.public_url,
+                tls=tls,
             )
             return await process.run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(main())
+
+
+def tls_of(options: ServeOptions, clock: Clock) -> "Tls | None":
+    """The certificate of the public port if it has one. Raises UserError that says what is wrong with the files."""
+    if options.tls_cert is None and options.tls_key is None:
+        return None
+    from gainsight_destination.ingest.tls import Tls, TlsFiles  # takes time to import, and few need it
+
+    return Tls(TlsFiles.of(options.tls_cert, options.tls_key), clock=clock)
 
 
 def opened(address: Address, option: str) -> socket.socket:

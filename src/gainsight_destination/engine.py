@@ -334,6 +334,7 @@ class Engine:
     def _private_server(self) -> uvicorn.Server:
         app = create_app(
             reasons=lambda: [*self._options.link.report.reasons, *self._trouble.values()],
+            notes=lambda: self._options.link.report.notes,
             ingest_metrics=lambda: self._options.link.report.metrics,
             refresh_metrics=self._refresh_metrics,
         )

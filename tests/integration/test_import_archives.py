@@ -183,11 +183,11 @@ class FailingLog:
     def __init__(self, log: SqliteEventLog, appends: int) -> None:
         self._log, self._appends = log, appends
 
-    def append(self, new: list[Entry]) -> int:
+    def append(self, new: list[Entry], *, live: bool) -> int:
         if self._appends == 0:
             raise StorageFullError("the disk refused a write")
         self._appends -= 1
-        return self._log.append(new)
+        return self._log.append(new, live=live)
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 INTRODUCTION: Final = """\
 What Segment's SDKs speak. Success is exactly 200 with `{"success":true}` and means that the messages are on disk. 400
-means that repeating does not help; 503 says when to try again. The write key is the Basic user name or `writeKey` in
+means that repeating does not help; 429 and 503 say when to try again. The write key is the Basic user name or `writeKey` in
 the body. Any `Content-Type` is read as JSON; `Content-Encoding: gzip` is understood."""
 
 TEXT: Final[Json] = {"type": "string"}
@@ -111,7 +111,7 @@ def content(schema: str, media_type: str = "application/json") -> Json:
 
 def responses(*names: str, **others: Json) -> Json:
     """Named responses by status, beside others that are written out."""
-    statuses = {"Taken": "200", "Refused": "400", "Unavailable": "503", "NotFound": "404"}
+    statuses = {"Taken": "200", "Refused": "400", "NotFound": "404", "TooMuch": "429", "Unavailable": "503"}
     return {statuses[name]: {"$ref": f"#/components/responses/{name}"} for name in names} | {
         name.removeprefix("status"): value for name, value in others.items()
     }
@@ -123,7 +123,7 @@ def operation(summary: str, answers: Json, **more: Any) -> Json:
 
 def posted(summary: str, schema: str, **more: Any) -> Json:
     body = {"required": True, "content": content(schema)}
-    return operation(summary, responses("Taken", "Refused", "Unavailable"), requestBody=body, **more)
+    return operation(summary, responses("Taken", "Refused", "TooMuch", "Unavailable"), requestBody=body, **more)
 
 
 def in_query(summary: str) -> Json:
@@ -133,6 +133,7 @@ def in_query(summary: str) -> Json:
         for status, description, schema in (
             ("200", "Stored.", "Success"),
             ("400", "Wrong, and repeating does not help. Nothing was stored.", "Failure"),
+            ("429", "More than is taken now; try again later. Nothing was stored.", "Failure"),
             ("503", "Try again later. Nothing was stored.", "Failure"),
         )
     }
@@ -166,7 +167,7 @@ def message_paths() -> Json:
 
 
 def other_paths() -> Json:
-    webhook = responses("Taken", "Refused", "Unavailable")
+    webhook = responses("Taken", "Refused", "TooMuch", "Unavailable")
     settings = {"description": "The document.", "content": content("Object")}
     well, unwell = (
         {"description": text, "content": content("Health")} for text in ("All is well.", "Something is wrong.")
@@ -229,6 +230,11 @@ def document() -> Json:
                     "content": content("Failure"),
                 },
                 "NotFound": {"description": "There is no such thing.", "content": content("Failure")},
+                "TooMuch": {
+                    "description": "More than is taken now; try again later. Nothing was stored.",
+                    "content": content("Failure"),
+                    "headers": {"Retry-After": WAIT, "X-RateLimit-Reset": WAIT},
+                },
                 "Unavailable": {
                     "description": "Try again later. Nothing was stored.",
                     "content": content("Failure"),

@@ -15,12 +15,14 @@ import uvloop
 
 from gainsight_destination.clock import Clock
 from gainsight_destination.errors import UserError
+from gainsight_destination.eventlog.backlog import count_read_bytes
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest.server import listen
 from gainsight_destination.runtime.ingest_process import IngestProcess, Started
 from gainsight_destination.runtime.lock import RoleLock
+from gainsight_destination.runtime.open_files import allow_connections
 from gainsight_destination.runtime.options import Address, ServeOptions
-from gainsight_destination.store.database import connect
+from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.data_directory import make_data_directory
 from gainsight_destination.workspace.model import Source
@@ -54,6 +56,8 @@ def run_serve(
         held.enter_context(RoleLock(options.data_dir, "ingest"))
         prepare(options, clock)
         log = held.enter_context(closing(SqliteEventLog(options.data_dir / "log.db")))
+        with closing(connect(options.data_dir / "state.db")) as state, transaction(state):
+            count_read_bytes(state, log)
         ingest = held.enter_context(closing(opened(options.ingest, "--ingest")))
         console = held.enter_context(closing(opened(options.console, "--console")))
         console.listen(CONSOLE_BACKLOG)
@@ -68,6 +72,8 @@ def run_serve(
                 engine_command=command,
                 read_sources=partial(read_sources, options.data_dir),
                 clock=clock,
+                marks=options.marks,
+                max_connections=allow_connections(options.max_connections),
                 announce=announce,
                 public_url=options.public_url,
                 tls=tls,

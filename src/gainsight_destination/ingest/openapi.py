@@ -17,8 +17,8 @@ Json = dict[str, Any]
 TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 INTRODUCTION: Final = """\
 What Segment's SDKs speak. Success is exactly 200 with `{"success":true}` and means that the messages are on disk. 400
-means that repeating does not help; 429 and 503 say when to try again. The write key is the Basic user name or `writeKey` in
-the body. Any `Content-Type` is read as JSON; `Content-Encoding: gzip` is understood."""
+means that repeating does not help; 429 and 503 say when to try again. The write key is the Basic user name or
+`writeKey` in the body. Any `Content-Type` is read as JSON; `Content-Encoding: gzip` is understood."""
 
 TEXT: Final[Json] = {"type": "string"}
 ID: Final[Json] = {"type": ["string", "number", "null"], "description": "Numbers become decimal text."}

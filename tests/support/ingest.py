@@ -15,8 +15,9 @@ from gainsight_destination.ingest import limits
 from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.levels import LevelWatch
+from gainsight_destination.ingest.listen import listen
 from gainsight_destination.ingest.public_url import PublicUrl
-from gainsight_destination.ingest.server import IngestServer, listen
+from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.tls import Tls
 from gainsight_destination.ingest.watermarks import Watermarks

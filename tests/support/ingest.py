@@ -21,8 +21,8 @@ from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.tls import Tls
 from gainsight_destination.ingest.watermarks import Watermarks
+from gainsight_destination.runtime.ingest_main import read_sources
 from gainsight_destination.runtime.options import address_of
-from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.workspace.model import Source
 

@@ -15,7 +15,7 @@ import pytest
 
 from gainsight_destination.errors import UserError
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
-from gainsight_destination.ingest.server import listen
+from gainsight_destination.ingest.listen import listen
 from gainsight_destination.runtime.link import IngestReport, ParentLink
 from gainsight_destination.runtime.lock import LockedError, RoleLock
 from gainsight_destination.runtime.options import Address, Retention

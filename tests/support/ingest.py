@@ -15,13 +15,14 @@ from gainsight_destination.ingest import limits
 from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.levels import LevelWatch
+from gainsight_destination.ingest.listen import listen
 from gainsight_destination.ingest.public_url import PublicUrl
-from gainsight_destination.ingest.server import IngestServer, listen
+from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.tls import Tls
 from gainsight_destination.ingest.watermarks import Watermarks
+from gainsight_destination.runtime.ingest_main import read_sources
 from gainsight_destination.runtime.options import address_of
-from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.workspace.model import Source
 

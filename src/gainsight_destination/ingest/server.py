@@ -16,7 +16,6 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gainsight_destination.clock import Clock
-from gainsight_destination.errors import UserError
 from gainsight_destination.ingest import answers, limits
 from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.connections import Connections
@@ -210,19 +209,3 @@ class IngestServer(uvicorn.Server):
         while True:
             await self._clock.sleep(WATCH_SECONDS)
             self.open.look()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a port; 0 takes a free one. Raises UserError when it cannot be had."""
-    listener: socket.socket | None = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        raise UserError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    listener.setblocking(False)
-    return listener

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -66,6 +67,7 @@ class IngestProcess:
         ingest: socket.socket,
         console: socket.socket,
         engine_command: Sequence[str],
+        engine: "Popen[bytes] | None" = None,
         read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
         marks: Watermarks,
@@ -83,7 +85,7 @@ class IngestProcess:
         self._levels = LevelWatch(self._admission, log, state_path, self._sources, clock=clock)
         self._levels.judge(self._levels.look())
         self._levels.tell()
-        self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
+        self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()], started=engine)
         app = IngestApp(
             log=self._commits,
             sources=self._sources,

@@ -1,5 +1,6 @@
 """Destinations that get each message as it came: the classic clickstream and webhooks, on the engine of all others."""
 
+import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
@@ -270,6 +271,62 @@ async def test_messages_on_their_way_outlive_the_log(tmp_path: Path) -> None:
         assert receiver.taken[0]["properties"] == {"a": 1}
         await delivery.database.write(drop_kept_messages)
         assert await delivery.read("SELECT count(*) FROM kept_originals") == [(0,)]
+
+
+async def test_what_cannot_be_read_as_json_values_is_sent_as_it_came(tmp_path: Path) -> None:
+    """A number beyond all doubles, or a channel that is no text, holds up nobody and makes nothing go twice."""
+    async with hooked(tmp_path) as (delivery, receiver):
+        odd = {3: b'"properties":{"n":1e999}', 5: b'"channel":["x"]'}
+        items = [
+            b'{"type":"track","event":"E","userId":"%d","messageId":"m%d",%s}' % (n, n, odd.get(n, b'"a":1'))
+            for n in range(8)
+        ]
+        body = b'{"batch":[' + b",".join(items) + b"]}"
+        delivery.pipeline.log.append([Entry(1, EntryKind.BATCH, NOW_MS, 8, body)])
+        receiver.answer = lambda message: 400 if message["messageId"] == "m3" else 200
+        await delivery.drain()
+        assert sorted(json.loads(content)["messageId"] for _, content in receiver.requests) == [
+            f"m{n}" for n in range(8)
+        ]
+        ((request,),) = await delivery.read("SELECT request FROM dead_letters")
+        assert '"n":1e999' in json.loads(request)["body"]
+        assert (await delivery.books())["delivered"] == 7
+
+
+async def test_a_message_that_alone_is_refused_pauses_nobody(tmp_path: Path) -> None:
+    """P9: 403 for one message while others are taken, as of a firewall that reads it, concerns its user only."""
+    async with hooked(tmp_path, retryHours=1) as (delivery, receiver):
+        receiver.answer = lambda message: 403 if message["messageId"] == "bad" else 200
+        delivery.send(track("v", messageId="v"))
+        await delivery.drain()
+        delivery.send(track("u", messageId="bad"), track("u", messageId="u2"))
+        for minute in range(90):
+            delivery.send(track("v", messageId=f"v{minute}"))
+            await delivery.resolve()
+            await delivery.step_until(minutes=1)
+            assert f"v{minute}" in receiver.ids()
+            assert (await delivery.books())["pauses"] == []
+        assert "u2" in receiver.ids()
+        assert len(receiver.requests) - len(receiver.taken) < 20
+        assert (await delivery.books())["dead"] == 1
+        receiver.answer = lambda _: 403
+        delivery.send(*(track(f"w{n}", messageId=f"w{n}") for n in range(30)))
+        await delivery.resolve()
+        asked = len(receiver.requests)
+        await delivery.step_until(minutes=30)
+        assert len(receiver.requests) - asked <= 16 + 6
+        assert len((await delivery.books())["pauses"]) == 1
+
+
+@pytest.mark.parametrize("message_id", [" m1 ", "m" * 9_000, "m\n1", "ü"])
+async def test_any_message_id_can_be_signed(tmp_path: Path, message_id: str) -> None:
+    """What cannot stand in a header is hashed there; otherwise one such id would look like a receiver in trouble."""
+    async with hooked(tmp_path) as (delivery, receiver):
+        delivery.send(track("u", messageId=message_id))
+        await delivery.drain(minutes=1)
+        ((headers, content),) = receiver.requests
+        assert headers["webhook-id"] == hashlib.sha256(message_id.encode()).hexdigest()
+        assert json.loads(content)["messageId"] == message_id
 
 
 @pytest.mark.parametrize("secret", [SECRET, "a plain secret of some length"])

@@ -3,7 +3,7 @@
 What was sent is kept byte for byte, value by value, so that no number changes on the way.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from gainsight_destination.events.timestamps import iso_utc
 
 VERSION: Final = 2
 """The version of the message format in what Segment delivers."""
-CHANNELS: Final = frozenset({"server", "client", "browser", "mobile"})
+CHANNELS: Final = frozenset({b'"server"', b'"client"', b'"browser"', b'"mobile"'})
 
 Fields = dict[str, msgspec.Raw]
 
@@ -59,7 +59,7 @@ def original_of(logged: LoggedEntry, offset: int, source: str) -> bytes | None:
             _put(fields, name, value)
     if entry.kind is not EntryKind.ARCHIVE or "receivedAt" not in fields:
         _put(fields, "receivedAt", iso_utc(entry.received_at_ms))
-    if _value(fields.get("channel")) not in CHANNELS:
+    if bytes(fields.get("channel", NOTHING)) not in CHANNELS:
         _put(fields, "channel", "server")
     _put(fields, "version", VERSION)
     _put(fields, "projectId", source)
@@ -93,7 +93,3 @@ def _fields_of(raw: msgspec.Raw) -> Fields:
 
 def _put(fields: Fields, name: str, value: object) -> None:
     fields[name] = msgspec.Raw(msgspec.json.encode(value))
-
-
-def _value(raw: msgspec.Raw | None) -> Any:
-    return None if raw is None else msgspec.json.decode(raw)

@@ -209,6 +209,24 @@ async def test_a_refused_message_is_a_dead_letter_at_once(tmp_path: Path) -> Non
         assert json.loads(answer) == {"status": 400, "body": "as told"}
 
 
+async def test_a_dead_letter_that_is_retried_holds_up_nobody(tmp_path: Path) -> None:
+    """It goes out of order: while it fails again, its user's later messages arrive, in their own order."""
+    async with hooked(tmp_path) as (delivery, receiver):
+        receiver.answer = lambda message: 400 if message["messageId"] == "bad" else 200
+        delivery.send(track("u", messageId="bad"), track("u", messageId="m1"))
+        await delivery.drain()
+        receiver.answer = lambda message: 503 if message["messageId"] == "bad" else 200
+        assert await delivery.retry_dead_letters() == 1
+        delivery.send(track("v", messageId="v"), *(track("u", messageId=f"m{n}") for n in range(2, 5)))
+        await delivery.resolve()
+        await delivery.step_until(minutes=10)
+        assert [taken for taken in receiver.ids() if taken != "v"] == ["m1", "m2", "m3", "m4"]
+        receiver.answer = lambda _: 200
+        await delivery.drain()
+        assert receiver.ids()[-1] == "bad"
+        assert (await delivery.books())["delivered"] == 6
+
+
 async def test_refused_credentials_pause(tmp_path: Path) -> None:
     """401: paused with the reason, one request each five minutes, and at once when the settings change."""
     async with classic(tmp_path, accessKey="00000000-0000-4000-8000-000000000000") as delivery:

@@ -283,10 +283,15 @@ async def test_messages_on_their_way_outlive_the_log(tmp_path: Path) -> None:
         assert kept >= 2
         delivery.pipeline.log.retain(keep_from_offset=end, older_than_ms=NOW_MS * 2, max_bytes=0)
         await delivery.database.write(drop_kept_messages)
-        receiver.answer = lambda _: 200
+        receiver.answer = lambda message: 400 if message["messageId"] == "m1" else 200
         await delivery.drain()
-        assert receiver.ids() == ["m1", "m2"]
-        assert receiver.taken[0]["properties"] == {"a": 1}
+        await delivery.database.write(drop_kept_messages)
+        assert await delivery.read("SELECT count(*) FROM kept_originals") == [(1,)], "a dead letter may be retried"
+        receiver.answer = lambda _: 200
+        assert await delivery.retry_dead_letters() == 1
+        await delivery.drain()
+        assert receiver.ids() == ["m2", "m1"]
+        assert receiver.taken[1]["properties"] == {"a": 1}
         await delivery.database.write(drop_kept_messages)
         assert await delivery.read("SELECT count(*) FROM kept_originals") == [(0,)]
 

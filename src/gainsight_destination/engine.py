@@ -229,11 +229,7 @@ class Engine:
 
     async def _transact(self, resolver: Resolver, work: Callable[[], T]) -> T:
         """Run the resolver's work in one transaction; what it remembers goes with a transaction that fails."""
-        try:
-            return await self._database.write(lambda _: work())
-        except BaseException:
-            self._database.run(resolver.forget).result()
-            raise
+        return await self._database.write(lambda _: work(), undone=resolver.forget)
 
     # -- deliver and upkeep
 

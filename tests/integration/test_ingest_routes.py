@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -68,6 +69,22 @@ async def test_short_paths_keep_the_limits(memory_path: Path) -> None:
             assert (answer.status_code, answer.json()["message"]) == (400, "Exceed payload limit")
         assert (await client.post("/v1/b", content=BATCH_TEXT[:-2] + ',"' + "x" * 40_000 + '"]}')).status_code == 200
         assert kinds(ingest) == ["BATCH"]
+
+
+async def test_the_longest_path_takes_no_time(memory_path: Path) -> None:
+    """Anybody may send any path, and everybody else waits while it is read: its time grows with its length only."""
+    paths = (
+        "/projects" * 6_000 + "/%0A/settings",
+        "/v1/webhook/a" + "/" * 60_000 + "x",
+        "/webhook" * 7_000,
+        "/v1" * 20_000,
+    )
+    async with running_ingest(memory_path) as ingest, client_of(ingest) as client:
+        for path in paths:
+            started = perf_counter()
+            assert (await client.post(path)).status_code in (400, 404, 503), path[:20]
+            assert (await client.get(path)).status_code in (400, 404, 503), path[:20]
+            assert perf_counter() - started < 2, path[:20]
 
 
 async def test_hosts_given_with_and_without_v1(memory_path: Path) -> None:

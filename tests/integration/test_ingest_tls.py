@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.integration.test_cli_program import run
 from tests.support.certificates import Issued, files_in, issue
 from tests.support.ingest import Ingest, StoppedClock, running_ingest
@@ -265,6 +267,29 @@ def test_files_that_go_away_or_wrong_change_nothing(files: TlsFiles, first: Issu
     first.write(files)
     tls.refresh()
     assert tls.troubles() == []
+
+
+def test_files_that_were_away_for_a_moment_are_no_trouble_afterwards(files: TlsFiles) -> None:
+    """A volume that is mounted again has the very same files: the pair in use is good, and health says so."""
+    tls = Tls(files, clock=ManualClock())
+    away = files.cert.rename(files.cert.with_suffix(".away"))
+    tls.refresh()
+    assert "cannot be read: No such file" in tls.troubles()[0]
+    away.rename(files.cert)
+    tls.refresh()
+    assert tls.troubles() == []
+
+
+def test_a_new_key_of_an_unknown_kind_changes_nothing(files: TlsFiles, first: Issued) -> None:
+    """What no library understands is bad files like any others: it must not end the watch, and so the server."""
+    tls = Tls(files, clock=ManualClock())
+    der = x509.load_pem_x509_certificate(first.cert).public_bytes(Encoding.DER)
+    rsa_encryption = bytes.fromhex("06092a864886f70d010101")
+    odd = der.replace(rsa_encryption, rsa_encryption[:-1] + b"\x63")
+    assert odd != der
+    files.cert.write_text(ssl.DER_cert_to_PEM_cert(odd))
+    tls.refresh()
+    assert "has a public key that cannot be used" in tls.troubles()[0]
 
 
 def test_an_expired_certificate_is_ill_health(files: TlsFiles) -> None:

@@ -1,5 +1,6 @@
 """Destinations that get each message as it came: the classic clickstream and webhooks, on the engine of all others."""
 
+import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
@@ -208,6 +209,24 @@ async def test_a_refused_message_is_a_dead_letter_at_once(tmp_path: Path) -> Non
         assert json.loads(answer) == {"status": 400, "body": "as told"}
 
 
+async def test_a_dead_letter_that_is_retried_holds_up_nobody(tmp_path: Path) -> None:
+    """It goes out of order: while it fails again, its user's later messages arrive, in their own order."""
+    async with hooked(tmp_path) as (delivery, receiver):
+        receiver.answer = lambda message: 400 if message["messageId"] == "bad" else 200
+        delivery.send(track("u", messageId="bad"), track("u", messageId="m1"))
+        await delivery.drain()
+        receiver.answer = lambda message: 503 if message["messageId"] == "bad" else 200
+        assert await delivery.retry_dead_letters() == 1
+        delivery.send(track("v", messageId="v"), *(track("u", messageId=f"m{n}") for n in range(2, 5)))
+        await delivery.resolve()
+        await delivery.step_until(minutes=10)
+        assert [taken for taken in receiver.ids() if taken != "v"] == ["m1", "m2", "m3", "m4"]
+        receiver.answer = lambda _: 200
+        await delivery.drain()
+        assert receiver.ids()[-1] == "bad"
+        assert (await delivery.books())["delivered"] == 6
+
+
 async def test_refused_credentials_pause(tmp_path: Path) -> None:
     """401: paused with the reason, one request each five minutes, and at once when the settings change."""
     async with classic(tmp_path, accessKey="00000000-0000-4000-8000-000000000000") as delivery:
@@ -264,12 +283,73 @@ async def test_messages_on_their_way_outlive_the_log(tmp_path: Path) -> None:
         assert kept >= 2
         delivery.pipeline.log.retain(keep_from_offset=end, older_than_ms=NOW_MS * 2, max_bytes=0)
         await delivery.database.write(drop_kept_messages)
-        receiver.answer = lambda _: 200
+        receiver.answer = lambda message: 400 if message["messageId"] == "m1" else 200
         await delivery.drain()
-        assert receiver.ids() == ["m1", "m2"]
-        assert receiver.taken[0]["properties"] == {"a": 1}
+        await delivery.database.write(drop_kept_messages)
+        assert await delivery.read("SELECT count(*) FROM kept_originals") == [(1,)], "a dead letter may be retried"
+        receiver.answer = lambda _: 200
+        assert await delivery.retry_dead_letters() == 1
+        await delivery.drain()
+        assert receiver.ids() == ["m2", "m1"]
+        assert receiver.taken[1]["properties"] == {"a": 1}
         await delivery.database.write(drop_kept_messages)
         assert await delivery.read("SELECT count(*) FROM kept_originals") == [(0,)]
+
+
+async def test_what_cannot_be_read_as_json_values_is_sent_as_it_came(tmp_path: Path) -> None:
+    """A number beyond all doubles, or a channel that is no text, holds up nobody and makes nothing go twice."""
+    async with hooked(tmp_path) as (delivery, receiver):
+        odd = {3: b'"properties":{"n":1e999}', 5: b'"channel":["x"]'}
+        items = [
+            b'{"type":"track","event":"E","userId":"%d","messageId":"m%d",%s}' % (n, n, odd.get(n, b'"a":1'))
+            for n in range(8)
+        ]
+        body = b'{"batch":[' + b",".join(items) + b"]}"
+        delivery.pipeline.log.append([Entry(1, EntryKind.BATCH, NOW_MS, 8, body)])
+        receiver.answer = lambda message: 400 if message["messageId"] == "m3" else 200
+        await delivery.drain()
+        assert sorted(json.loads(content)["messageId"] for _, content in receiver.requests) == [
+            f"m{n}" for n in range(8)
+        ]
+        ((request,),) = await delivery.read("SELECT request FROM dead_letters")
+        assert '"n":1e999' in json.loads(request)["body"]
+        assert (await delivery.books())["delivered"] == 7
+
+
+async def test_a_message_that_alone_is_refused_pauses_nobody(tmp_path: Path) -> None:
+    """P9: 403 for one message while others are taken, as of a firewall that reads it, concerns its user only."""
+    async with hooked(tmp_path, retryHours=1) as (delivery, receiver):
+        receiver.answer = lambda message: 403 if message["messageId"] == "bad" else 200
+        delivery.send(track("v", messageId="v"))
+        await delivery.drain()
+        delivery.send(track("u", messageId="bad"), track("u", messageId="u2"))
+        for minute in range(90):
+            delivery.send(track("v", messageId=f"v{minute}"))
+            await delivery.resolve()
+            await delivery.step_until(minutes=1)
+            assert f"v{minute}" in receiver.ids()
+            assert (await delivery.books())["pauses"] == []
+        assert "u2" in receiver.ids()
+        assert len(receiver.requests) - len(receiver.taken) < 20
+        assert (await delivery.books())["dead"] == 1
+        receiver.answer = lambda _: 403
+        delivery.send(*(track(f"w{n}", messageId=f"w{n}") for n in range(30)))
+        await delivery.resolve()
+        asked = len(receiver.requests)
+        await delivery.step_until(minutes=30)
+        assert len(receiver.requests) - asked <= 16 + 6
+        assert len((await delivery.books())["pauses"]) == 1
+
+
+@pytest.mark.parametrize("message_id", [" m1 ", "m" * 9_000, "m\n1", "ü"])
+async def test_any_message_id_can_be_signed(tmp_path: Path, message_id: str) -> None:
+    """What cannot stand in a header is hashed there; otherwise one such id would look like a receiver in trouble."""
+    async with hooked(tmp_path) as (delivery, receiver):
+        delivery.send(track("u", messageId=message_id))
+        await delivery.drain(minutes=1)
+        ((headers, content),) = receiver.requests
+        assert headers["webhook-id"] == hashlib.sha256(message_id.encode()).hexdigest()
+        assert json.loads(content)["messageId"] == message_id
 
 
 @pytest.mark.parametrize("secret", [SECRET, "a plain secret of some length"])

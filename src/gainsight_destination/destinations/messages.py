@@ -49,6 +49,8 @@ RETRY_HOURS: Final = 4.0
 """How long Segment retries a destination before it gives a message up."""
 GIVE_UP_AFTER_ATTEMPTS: Final = 5
 THROTTLED_SECONDS: Final = 60.0
+REFUSED_SECONDS: Final = 300.0
+"""Between attempts with a message that alone is refused with 401 or 403, by a firewall that reads it for example."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -130,13 +132,16 @@ class MessageDestination:
         Raises when the other side is in trouble. A message that fails while others are taken is in trouble itself.
         """
         took, self._takes_messages = self._takes_messages, False
+        requests = {draft.record.id: self._request(draft) for draft in drafts}  # all, before anything is sent
         together = list(drafts)
         found: dict[int, Outcome] = {}
         if not took:
-            self._asked += 1  # another one each time, since one of them may be what is wrong
-            ahead = together.pop(self._asked % len(drafts))
-            found[ahead.record.id] = await self._send(ahead, calls)
-        results = await asyncio.gather(*(self._send(draft, calls) for draft in together), return_exceptions=True)
+            self._asked += 1
+            ahead = one_to_ask_with(drafts, self._asked)
+            together.remove(ahead)
+            found[ahead.record.id] = await send(requests[ahead.record.id], calls)
+        sent = (send(requests[draft.record.id], calls) for draft in together)
+        results = await asyncio.gather(*sent, return_exceptions=True)
         failed: list[tuple[Draft, CallError | QuotaSpentError]] = []
         for draft, result in zip(together, results, strict=True):
             if isinstance(result, (CallError, QuotaSpentError)):
@@ -147,19 +152,15 @@ class MessageDestination:
                 found[draft.record.id] = result
         if failed and not found and not all(is_known_trouble(draft, error) for draft, error in failed):
             raise failed[0][1]
-        self._takes_messages = not any(isinstance(error, AuthenticationError) for _, error in failed)
+        self._takes_messages = True
         if not took:
             self._takes_since_ms = self._now_ms
         return found | {draft.record.id: self._alone(draft, error) for draft, error in failed}
 
-    async def _send(self, draft: Draft, calls: Calls) -> Outcome:
+    def _request(self, draft: Draft) -> Call:
         content = draft.fields["message"].encode()
-        call = self.call_of(draft.name, content, self._now_ms)._replace(body=decode_body(content), content=content)
-        answer = await calls.send(call)
-        if 200 <= answer.status < 300:
-            return Delivered(blake2b(content, digest_size=16).digest())
-        raise_for(call, answer)
-        return Rejected(f"HTTP_{answer.status}", said(answer), call, answer)
+        call = self.call_of(draft.name, content, self._now_ms)
+        return call._replace(body=decode_body(content), content=content)
 
     def _alone(self, draft: Draft, error: CallError | QuotaSpentError) -> Outcome:
         """What becomes of a message that failed while others of the same moment were taken: its own trouble."""
@@ -167,13 +168,16 @@ class MessageDestination:
             return Deferred(max(0, error.retry_at_ms - self._now_ms) / 1000, "no call is left now")
         if isinstance(error, ThrottledError):
             return Deferred(THROTTLED_SECONDS, str(error))
+        refused = isinstance(error, AuthenticationError)
         tried = draft.record.attempts + 1 >= GIVE_UP_AFTER_ATTEMPTS
         since_ms = max(draft.record.dirty_since_ms, self._takes_since_ms)
         overdue = self._retry_ms is not None and self._now_ms - since_ms > self._retry_ms
-        if isinstance(error, MisconfiguredError) or (overdue and tried and isinstance(error, TransientError)):
+        if isinstance(error, MisconfiguredError) or (
+            overdue and tried and (refused or isinstance(error, TransientError))
+        ):
             answer = error.answer or Answer(0, None, "")
             return Rejected(f"HTTP_{answer.status}" if error.answer else "NO_ANSWER", str(error), error.call, answer)
-        return Deferred(None, str(error), failed=True)
+        return Deferred(REFUSED_SECONDS if refused else None, str(error), failed=True)
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         """No request creates anything that could be looked up: receivers know a repeat by its message id."""
@@ -194,7 +198,22 @@ class MessageDestination:
 
 def is_known_trouble(draft: Draft, error: Exception) -> bool:
     """Whether a message failed that had failed before, while the other side took others."""
-    return draft.record.attempts > 0 and isinstance(error, (TransientError, MisconfiguredError))
+    return draft.record.attempts > 0 and isinstance(error, (TransientError, MisconfiguredError, AuthenticationError))
+
+
+def one_to_ask_with(drafts: Sequence[Draft], asked: int) -> Draft:
+    """The message that goes ahead: one that failed least, and another one each time, since it may be what is wrong."""
+    fewest = min(draft.record.attempts for draft in drafts)
+    unsuspected = [draft for draft in drafts if draft.record.attempts == fewest]
+    return unsuspected[asked % len(unsuspected)]
+
+
+async def send(call: Call, calls: Calls) -> Outcome:
+    answer = await calls.send(call)
+    if 200 <= answer.status < 300:
+        return Delivered(blake2b(call.content or b"", digest_size=16).digest())
+    raise_for(call, answer)
+    return Rejected(f"HTTP_{answer.status}", said(answer), call, answer)
 
 
 def raise_for(call: Call, answer: Answer) -> None:

@@ -7,6 +7,7 @@ would cost its sender every message, without a word.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import dropwhile
 
 from gainsight_destination.ingest.requests import Handler
 
@@ -49,8 +50,7 @@ class Routes:
         parts = parts_of(path.lower())
         if self._prefix and parts[: len(self._prefix)] == self._prefix:
             del parts[: len(self._prefix)]
-        while parts and parts[0] == VERSION:
-            del parts[0]
+        parts = list(dropwhile(VERSION.__eq__, parts))
         if len(parts) > 2 and parts[0] == "projects" and parts[-1] == "settings":
             return self._by_path[SETTINGS]
         if parts[:1] == [WEBHOOK]:
@@ -60,3 +60,16 @@ class Routes:
 
 def parts_of(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
+
+
+def rest_after(name: str, path: str) -> str:
+    """What follows the last part of a path that is called `name` and that anything follows; else empty.
+
+    A write key may hold slashes, so they are kept inside. No regular expression: anybody may send a path of 64 KB, and
+    one that backtracks would hold up everyone else.
+    """
+    parts = path.strip("/").split("/")
+    for place in range(len(parts) - 2, -1, -1):
+        if parts[place].lower() == name:
+            return "/".join(parts[place + 1 :]).strip("/")
+    return ""

@@ -5,14 +5,11 @@ for every other name; without `metrics.sampleRate: 0` SDKs send measurements of 
 what was read in the published code of analytics-next, analytics-kotlin, -swift, -csharp and -react-native.
 """
 
-import re
-
 from gainsight_destination.ingest.answers import NOT_KEPT, Answer, RefusedRequestError, failure, json_answer
 from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.requests import Request
+from gainsight_destination.ingest.routes import rest_after
 from gainsight_destination.ingest.sources import SourceDirectory
-
-WRITE_KEY = re.compile(r"/projects/+(?:projects/+)*(.+)/settings/*", re.IGNORECASE)
 
 KEPT = (b"cache-control", b"public, max-age=300")
 """Browsers fetch the document with every page; five minutes is how long a disabled source may go on sending."""
@@ -34,8 +31,8 @@ class SettingsDocuments:
         """The document; 404 for a write key of no enabled source, as Segment's CDN."""
         if request.method not in ("GET", "HEAD"):
             raise RefusedRequestError("Settings are read with GET")
-        match = WRITE_KEY.search(request.path)
-        source = self._sources.source_of(match[1]) if match else None
+        write_key, _, _ = rest_after("projects", request.path).rpartition("/")
+        source = self._sources.source_of(write_key)
         if source is None or not source.enabled:
             return UNKNOWN
         url = self._public_url or PublicUrl.asked(request.scheme, request.headers.get(b"host"))

@@ -93,6 +93,7 @@ class Tls:
         """Use the files if they changed. Never raises for files that are wrong or away."""
         seen = self._look()
         if seen == self._seen:
+            self._failure = None  # what was wrong is gone: the files are those in use again
             return
         try:
             pair = read_pair(self._files, self._clock.now_ms())
@@ -124,7 +125,11 @@ def read_pair(files: TlsFiles, now_ms: int) -> Pair:
     """Read and check. Raises UserError that names the option, the file and what to do."""
     cert, key = read_certificate(files.cert), read_key(files.key)
     own = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if cert.public_key().public_bytes(*own) != key.public_key().public_bytes(*own):
+    try:
+        fit = cert.public_key().public_bytes(*own) == key.public_key().public_bytes(*own)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UserError(f"--tls-cert {files.cert} has a public key that cannot be used: {error}") from None
+    if not fit:
         raise UserError(
             f"--tls-key {files.key} is not the key of the first certificate in --tls-cert {files.cert}; the file must "
             "begin with the server's own certificate"

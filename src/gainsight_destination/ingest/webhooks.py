@@ -9,7 +9,6 @@ repetition mends (it is not JSON, or too large) is a 400 here too.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -25,12 +24,12 @@ from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.body import BodyReader
 from gainsight_destination.ingest.read_json import ReadBody, read_json
 from gainsight_destination.ingest.requests import Request
+from gainsight_destination.ingest.routes import WEBHOOK, rest_after
 from gainsight_destination.ingest.signatures import SignatureError, Signed
 from gainsight_destination.ingest.sources import SourceDirectory
 from gainsight_destination.observe import metrics
 from gainsight_destination.workspace.model import Sender, Source, Webhook
 
-WRITE_KEY: Final = re.compile(r".*/webhook/+(.+?)/*", re.IGNORECASE | re.DOTALL)
 METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 """Segment's webhook lets its user choose among these."""
 RETRY_SECONDS: Final = 60
@@ -66,8 +65,7 @@ class Webhooks:
         """Answers `/v1/webhook/WRITE_KEY`: stores the messages of one request."""
         if request.method not in METHODS:
             raise RefusedRequestError("Malformed request: a webhook is a POST, PUT or PATCH")
-        match = WRITE_KEY.fullmatch(request.path)
-        source = self._sources.webhook_source_of(match[1]) if match else None
+        source = self._sources.webhook_source_of(rest_after(WEBHOOK, request.path))
         try:
             return await self._take(source, request)
         except SignatureError as error:

@@ -12,6 +12,7 @@ from gainsight_destination.destinations.contract import Rejected
 from gainsight_destination.errors import UserError
 from gainsight_destination.records.books import Books
 from gainsight_destination.records.deliveries import shift_waiting
+from gainsight_destination.records.lanes import step_aside
 
 OPEN: Final = "open"
 RETRIED: Final = "retried"
@@ -90,6 +91,7 @@ def revive(connection: sqlite3.Connection, books: Books, record_id: int, now_ms:
         "UPDATE records SET state = 'dirty', reason = '', attempts = 0, dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
         (now_ms, now_ms, record_id),
     )
+    step_aside(connection, record_id)
     _settle(connection, record_id, RETRIED, now_ms)
 
 

@@ -1,7 +1,7 @@
 """Keeps the order of records that are delivered one after another: only the first of a lane is due, the rest is queued.
 
 A lane is a user's. The next record of a lane has its turn when the one before it is clean or dead. A dead one that is
-tried again later does not hold up those that went on without it.
+tried again later stands beside its lane, which is a negative number then: it holds up nobody behind it.
 """
 
 import json
@@ -21,11 +21,16 @@ def line_up(connection: sqlite3.Connection, destination_id: int, lanes: Mapping[
 def go_on(connection: sqlite3.Connection, destination_id: int, record_ids: Collection[int]) -> None:
     """Let those go that stand behind these records, which are clean or dead now."""
     lanes = connection.execute(
-        "SELECT DISTINCT lane FROM records WHERE lane IS NOT NULL AND id IN (SELECT value FROM json_each(?))",
+        "SELECT DISTINCT lane FROM records WHERE lane >= 0 AND id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(record_ids)),),
     ).fetchall()
     if lanes:
         _let_first_go(connection, destination_id, {lane for (lane,) in lanes})
+
+
+def step_aside(connection: sqlite3.Connection, record_id: int) -> None:
+    """Take a dead record out of its lane, to be tried again in no order."""
+    connection.execute("UPDATE records SET lane = -lane WHERE id = ? AND lane > 0", (record_id,))
 
 
 def _let_first_go(connection: sqlite3.Connection, destination_id: int, lanes: Collection[int]) -> None:

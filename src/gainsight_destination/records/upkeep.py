@@ -19,6 +19,13 @@ CHUNK: Final = 2_000
 STATEMENTS_KEPT: Final = 20
 OPEN_STATES: Final = ("parked", "pending", "dead")
 
+_ORIGINALS_WANTED: Final = (
+    "SELECT CAST(key AS INTEGER) AS offset FROM records WHERE lane IS NOT NULL AND state IN ('dirty', 'queued')"
+    " UNION ALL SELECT CAST(key AS INTEGER) FROM dead_letters CROSS JOIN records ON records.id = record_id"
+    " WHERE lane IS NOT NULL AND records.state = 'dead'"
+)
+"""Messages that are still to be delivered as they came. Two small indexes, and no look at the records of all others."""
+
 
 def settle(
     connection: sqlite3.Connection,
@@ -131,8 +138,7 @@ def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offs
 
 def _keep_originals(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
     offsets = connection.execute(
-        "SELECT DISTINCT CAST(key AS INTEGER) AS offset FROM records"
-        " WHERE lane IS NOT NULL AND state IN ('dirty', 'queued', 'dead') AND offset < ?"
+        f"SELECT DISTINCT offset FROM ({_ORIGINALS_WANTED}) WHERE offset < ?"
         " AND offset NOT IN (SELECT offset FROM kept_originals) ORDER BY 1",
         (until_offset,),
     ).fetchall()
@@ -182,10 +188,7 @@ def drop_kept_messages(connection: sqlite3.Connection) -> None:
         f" WHERE state IN ({','.join('?' * len(OPEN_STATES))}))",
         OPEN_STATES,
     )
-    connection.execute(
-        "DELETE FROM kept_originals WHERE offset NOT IN (SELECT CAST(key AS INTEGER) FROM records"
-        " WHERE lane IS NOT NULL AND state IN ('dirty', 'queued', 'dead'))"
-    )
+    connection.execute(f"DELETE FROM kept_originals WHERE offset NOT IN ({_ORIGINALS_WANTED})")
 
 
 def part_to_remove(log: EventLog, read_until: int, older_than_ms: int, max_bytes: int) -> int:

@@ -94,22 +94,28 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
 
-    def submit(self, write: Callable[[sqlite3.Connection], T]) -> "Future[T]":
-        """Run `write` in one transaction on the writer thread."""
+    def submit(
+        self, write: Callable[[sqlite3.Connection], T], *, undone: Callable[[], None] = lambda: None
+    ) -> "Future[T]":
+        """Run `write` in one transaction on the writer thread.
+
+        `undone` is called if it does not commit, before any other write has its turn: memory that is ahead of the
+        store now must not be asked by them.
+        """
 
         def run() -> T:
-            with transaction(self._connection) as connection:
-                return write(connection)
+            try:
+                with transaction(self._connection) as connection:
+                    return write(connection)
+            except BaseException:
+                undone()
+                raise
 
         return self._executor.submit(run)
 
-    def run(self, work: Callable[[], T]) -> "Future[T]":
-        """Run `work` on the writer thread, outside of any transaction."""
-        return self._executor.submit(work)
-
-    async def write(self, write: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, write: Callable[[sqlite3.Connection], T], *, undone: Callable[[], None] = lambda: None) -> T:
         """Like `submit`, awaited."""
-        return await asyncio.wrap_future(self.submit(write))
+        return await asyncio.wrap_future(self.submit(write, undone=undone))
 
     def reader(self) -> sqlite3.Connection:
         """This thread's read-only connection."""

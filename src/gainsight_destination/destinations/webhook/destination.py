@@ -6,11 +6,17 @@ that a receiver of those needs no change.
 """
 
 import hmac
+import re
 from base64 import b64decode, b64encode
+from hashlib import sha256
+from typing import Final
 
 from gainsight_destination.destinations.contract import Call
 from gainsight_destination.destinations.messages import MessageDestination
 from gainsight_destination.destinations.webhook.settings import STANDARD_PREFIX, WebhookSettings
+
+PLAIN_ID: Final = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
+"""A message id that can stand in a header as it is. Others are hashed: the body has them."""
 
 
 class WebhookDestination(MessageDestination):
@@ -34,7 +40,7 @@ class WebhookDestination(MessageDestination):
 
 def signatures(secret: str, message_id: str, message: bytes, now_ms: int) -> tuple[tuple[str, str], ...]:
     """The headers that prove who sent a message, and when."""
-    webhook_id = message_id if message_id.isascii() and message_id.isprintable() else message_id.encode().hex()
+    webhook_id = message_id if PLAIN_ID.fullmatch(message_id) else sha256(message_id.encode()).hexdigest()
     seconds = str(now_ms // 1000)
     key = b64decode(secret.removeprefix(STANDARD_PREFIX)) if secret.startswith(STANDARD_PREFIX) else secret.encode()
     standard = hmac.digest(key, b".".join((webhook_id.encode(), seconds.encode(), message)), "sha256")

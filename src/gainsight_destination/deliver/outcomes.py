@@ -8,7 +8,9 @@
 An outcome belongs to a record's version: what came while the call was under way keeps the record dirty.
 """
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -54,6 +56,7 @@ def apply(
     `referenced` are the objects that other records point at.
     """
     books = Books()
+    held = _held(connection, outcomes)
     ended: list[int] = []
     reached: dict[Reference, str | None] = {}
     for record_id, outcome in sorted(outcomes.items()):
@@ -75,9 +78,38 @@ def apply(
             connection.execute("UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + LONGEST_JOB_MS, record_id))
         else:
             defer(connection, record_id, outcome, now_ms)
+    _count_held(connection, destination_id, held, _held(connection, outcomes))
     go_on(connection, destination_id, ended)
     references.learn(connection, destination_id, reached, now_ms)
     books.flush(connection)
+
+
+def _held(connection: sqlite3.Connection, record_ids: Collection[int]) -> Counter[str]:
+    """How many of these records the other side holds, by object."""
+    return Counter(
+        dict(
+            connection.execute(
+                "SELECT object, count(*) FROM records WHERE presence = 'present'"
+                " AND id IN (SELECT value FROM json_each(?)) GROUP BY object",
+                (json.dumps(sorted(record_ids)),),
+            )
+        )
+    )
+
+
+def _count_held(connection: sqlite3.Connection, destination_id: int, before: Counter[str], after: Counter[str]) -> None:
+    """Keep count of the rows on the other side: each by the change of its presence, so that none counts twice."""
+    after.subtract(before)
+    connection.executemany(
+        "INSERT INTO held_rows (destination_id, object, rows) VALUES (?,?,?)"
+        " ON CONFLICT DO UPDATE SET rows = max(0, rows + excluded.rows)",
+        [(destination_id, object_name, more) for object_name, more in sorted(after.items()) if more],
+    )
+
+
+def held_rows(connection: sqlite3.Connection, destination_id: int) -> dict[str, int]:
+    """Rows that the other side holds because of us, by object, as far as they were counted."""
+    return dict(connection.execute("SELECT object, rows FROM held_rows WHERE destination_id = ?", (destination_id,)))
 
 
 def _delivered(connection: sqlite3.Connection, books: Books, record: Sent, outcome: Delivered, now_ms: int) -> None:

@@ -337,6 +337,8 @@ class ObjectSpec:
     `per_message`: each record belongs to one message and can be forgotten with it; a destination has one such object
     at most. `referenced`: others point at it. `upserted`: one call takes those that are there and those that are not.
     `ordered`: the records are the messages themselves, and those of one user go one after another; `per_message` too.
+    `calls_per_batch`: what a full batch costs, more than one if its result has to be asked for or each record goes
+    alone. `max_rows`: as many as the other side's object can hold.
     """
 
     name: str
@@ -345,6 +347,8 @@ class ObjectSpec:
     referenced: bool = False
     upserted: bool = False
     ordered: bool = False
+    calls_per_batch: int = 1
+    max_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +370,14 @@ class Windows:
     correction_ms: int
     movable: bool = True
     """False: what a message touches does not depend on facts, and it is never delivered twice because of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What may be known of a configured destination without its secrets."""
+
+    objects: Sequence[ObjectSpec]
+    limits: Limits
 
 
 class RecordDestination(Protocol):

@@ -71,7 +71,9 @@ def read_pace(reader: SettingsReader) -> Pace:
 class MessageDestination:
     """Keeps `RecordDestination`; a subclass says what the request of a message looks like."""
 
-    objects: Sequence[ObjectSpec] = (ObjectSpec(MESSAGE, AT_ONCE, per_message=True, ordered=True),)
+    objects: Sequence[ObjectSpec] = (
+        ObjectSpec(MESSAGE, AT_ONCE, per_message=True, ordered=True, calls_per_batch=AT_ONCE),
+    )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
 

@@ -41,6 +41,8 @@ INTEGRATION_NAME: Final = "Gainsight"
 
 SUPPORTED: Final = frozenset({"identify", "track", "group"})
 KEY_FIELDS: Final = {EVENT: "Message_Id__gc", USAGE: "Usage_Key__gc"}
+LOW_VOLUME_ROWS: Final = 1_000_000
+"""Gainsight documents that a Low Volume object, the only kind that its REST API writes, holds so many."""
 UNKNOWN_COMPANY: Final = "unknown_company"
 RECHECK_COMPANY_SECONDS: Final = 1_860.0
 """A little longer than an absence is trusted, so that the recheck does ask Gainsight."""
@@ -67,6 +69,8 @@ class GainsightDestination:
                 per_message=name == EVENT,
                 referenced=name in (COMPANY, PERSON),
                 upserted=name == PERSON,
+                calls_per_batch=2 if name == PERSON else 1,
+                max_rows=LOW_VOLUME_ROWS if name in KEY_FIELDS else None,
             )
             for name, wanted in (
                 (COMPANY, True),

@@ -23,7 +23,7 @@ def document(**destination: Any) -> dict[str, Any]:
     books |= {"parked": {"no_account": 4, "unknown_company": 2}, "pending": 0, "delivered": 0, "dead": 0}
     rest = {"type": "gainsight", "state": "running", "pauses": [], "failing": None, "balanced": True, "notices": {}}
     rest |= {"calls": {"minute": 6, "day": 501, "total": 1_234, "minuteShare": 60, "dayShare": 30_000}}
-    rest |= {"forecast": {"records": 0, "calls": 0, "drainedAt": None}, "rows": {}}
+    rest |= {"forecast": {"records": 0, "priorities": {}, "calls": 0, "drainedAt": None}, "rows": {}}
     rest |= {"records": {"company": {"clean": 4, "parked": 1}}}
     return {
         "serverRunning": True,
@@ -65,11 +65,14 @@ def test_a_destination_that_does_not_answer() -> None:
 
 def test_when_the_backlog_drains() -> None:
     """The calls used are shown of those that are ours, and what waits with the time when it has gone."""
-    forecast = {"records": 1_020, "calls": 21, "drainedAt": AT_MS}
+    priorities = {"live": 20, "backfill": 1_000}
+    forecast = {"records": 1_020, "priorities": priorities, "calls": 21, "drainedAt": AT_MS}
     rows = {"event": {"held": 812_345, "max": 1_000_000}}
     lines = in_words(document(forecast=forecast, rows=rows, notices={"object_nearly_full": {"event": 812_345}}))
     assert "  calls: 6 of 60 this minute, 501 of 30,000 today, 1,234 in all" in lines
-    waits = "1,020 records wait for 21 calls; drains at 2026-03-04 04:53 UTC with the quota left"
+    waits = (
+        "1,020 records wait (20 live, 1,000 backfill) for 21 calls; drains at 2026-03-04 04:53 UTC with the quota left"
+    )
     assert f"  forecast: {waits}" in lines
     assert "  rows event: 812,345 of 1,000,000" in lines
     assert any("80 % of the rows that Gainsight lets them hold: event 812,345" in line for line in lines)

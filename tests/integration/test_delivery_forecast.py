@@ -25,7 +25,7 @@ async def test_the_backlog_drains_when_foretold(tmp_path: Path) -> None:
         await delivery.drain()
         last_call_ms = (await delivery.sandbox.calls())[-1]["at_ms"]
         assert told["drainedAt"] // 60_000 == last_call_ms // 60_000
-        assert (await delivery.books())["forecast"] == {"records": 0, "calls": 0, "drainedAt": None}
+        assert (await delivery.books())["forecast"] == {"records": 0, "priorities": {}, "calls": 0, "drainedAt": None}
 
 
 async def test_a_pause_foretells_nothing(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def _forecast(forecast: Mapping[str, Any] | None) -> list[str]:
         return []
     records, calls = forecast["records"], forecast["calls"]
     waits = f"{records:,} record waits" if records == 1 else f"{records:,} records wait"
+    of = ", ".join(f"{count:,} {priority}" for priority, count in forecast["priorities"].items())
+    waits += f" ({of})" if len(forecast["priorities"]) > 1 else ""
     takes = "1 call" if calls == 1 else f"{calls:,} calls"
     return [f"  forecast: {waits} for {takes}; drains at {_minute(forecast['drainedAt'])} UTC with the quota left"]
 

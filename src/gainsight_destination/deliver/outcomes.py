@@ -29,6 +29,7 @@ from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
 from gainsight_destination.records.deliveries import shift_waiting
 from gainsight_destination.records.lanes import go_on
+from gainsight_destination.records.priorities import Priority
 
 LONGEST_JOB_MS = 45 * 60_000
 """Gainsight documents up to 30 minutes for an asynchronous people request."""
@@ -126,8 +127,14 @@ def _close(connection: sqlite3.Connection, books: Books, record: Sent, now_ms: i
     _unpark(connection, books, record.record_id)
     connection.execute(
         "UPDATE records SET state = ?1, reason = '', attempts = 0, batch_limit = NULL, dirty_since_ms = ?2,"
-        " due_at_ms = ?2 WHERE id = ?3",
-        ("dirty" if _changed_since(connection, record) else "clean", now_ms, record.record_id),
+        " due_at_ms = ?2, priority = iif(priority = ?4, ?5, priority) WHERE id = ?3",
+        (
+            "dirty" if _changed_since(connection, record) else "clean",
+            now_ms,
+            record.record_id,
+            Priority.RETRY,
+            Priority.LIVE,
+        ),
     )
     shift_waiting(connection, books, record.record_id, up_to_version=record.version, opened=-1)
     connection.execute("DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version))
@@ -169,7 +176,8 @@ def _parked(connection: sqlite3.Connection, books: Books, record_id: int, outcom
     if newly is not None:
         shift_waiting(connection, books, record_id, parked=1)
     connection.execute(
-        "UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + round(outcome.recheck_seconds * 1000), record_id)
+        "UPDATE records SET due_at_ms = ?, priority = max(priority, ?) WHERE id = ?",
+        (now_ms + round(outcome.recheck_seconds * 1000), Priority.RETRY, record_id),
     )
 
 
@@ -178,13 +186,14 @@ def defer(connection: sqlite3.Connection, record_id: int, outcome: Deferred, now
     assert outcome.seconds is not None
     connection.execute(
         "UPDATE records SET due_at_ms = ?, reason = ?, attempts = attempts + ?, presence = coalesce(?, presence),"
-        " batch_limit = coalesce(?, batch_limit) WHERE id = ?",
+        " batch_limit = coalesce(?, batch_limit), priority = max(priority, ?) WHERE id = ?",
         (
             now_ms + round(outcome.seconds * 1000),
             outcome.reason,
             outcome.failed,
             outcome.presence,
             outcome.batch_limit,
+            Priority.RETRY if outcome.failed or outcome.batch_limit is not None else Priority.LIVE,
             record_id,
         ),
     )

@@ -112,6 +112,7 @@ class DeliveryWorker:
         self._not_before_ms = 0
         self._find_at_ms = 0
         self._retried_at_ms = 0
+        self._turn = 0
 
     async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
         """Deliver until `stop` is set; `wake` cuts idle waits short. May be called again after it raised."""
@@ -166,7 +167,7 @@ class DeliveryWorker:
         return Situation(
             paused,
             jobs.next_job(connection, self._id),
-            plan(connection, self._id, self._destination.objects, waiting, patience_ms, now_ms),
+            plan(connection, self._id, self._destination.objects, waiting, patience_ms, now_ms, self._turn),
             dead_letters.last_retry_ms(connection, self._id),
         )
 
@@ -190,6 +191,7 @@ class DeliveryWorker:
         if now_ms >= self._find_at_ms and await self._find_references(now_ms):
             return 0
         if situation.plan.batch is not None:
+            self._turn += 1
             await self._deliver(situation.plan.batch, situation.pauses)
             return 0
         soonest = [situation.plan.look_again_at_ms, situation.job and situation.job.poll_at_ms, self._find_at_ms]
@@ -204,7 +206,7 @@ class DeliveryWorker:
             await self._destination.prepare(batch.object.name, self._calls, self._clock.now_ms())
             drafts = await self._database.read(
                 lambda connection: self._destination.project(
-                    StoreReader(connection, self._id, self._log), batch.records
+                    StoreReader(connection, self._id, self._log, batch.priority), batch.records
                 )
             )
             if batch.presence == "uncertain":

@@ -322,7 +322,7 @@ class RecordReader(Protocol):
         ...
 
     def is_on_its_way(self, object_name: str, key: str) -> bool:
-        """Whether a record is due that the other side does not hold yet."""
+        """Whether a record is due, no later than those at hand, that the other side does not hold yet."""
         ...
 
     def tally(self, record_id: int) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from gainsight_destination.deliver.forecast import NEARLY_FULL, Kind, forecast
 from gainsight_destination.destinations.contract import Outline
 from gainsight_destination.destinations.registry import outline
 from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.records.priorities import Priority
 
 WORKSPACE: Final = 0
 UNKNOWN_SOURCE: Final = 0
@@ -136,14 +137,16 @@ def _destination_details(
     rows = outcomes.held_rows(connection, destination_id)
     records: dict[str, Counter[str]] = {}
     waiting: Counter[Kind] = Counter()
-    for object_name, state, presence, batch_limit, count in connection.execute(
-        "SELECT object, state, presence, batch_limit, count(*) FROM records WHERE destination_id = ?"
-        " GROUP BY object, state, presence, batch_limit",
+    priorities: Counter[str] = Counter()
+    for object_name, state, presence, batch_limit, priority, count in connection.execute(
+        "SELECT object, state, presence, batch_limit, priority, count(*) FROM records WHERE destination_id = ?"
+        " GROUP BY object, state, presence, batch_limit, priority",
         (destination_id,),
     ):
         records.setdefault(object_name, Counter())[state] += count
         if state in ("dirty", "queued") and object_name not in paused:
             waiting[Kind(object_name, presence, batch_limit)] += count
+            priorities[Priority(priority).name.lower()] += count
     state = "disabled" if not enabled else "paused" if "" in paused else "running"
     return {
         "state": state,
@@ -171,7 +174,7 @@ def _destination_details(
             "minuteShare": known and known.limits.calls_per_minute,
             "dayShare": known and known.limits.calls_per_day,
         },
-        "forecast": _forecast(known, waiting, used, now_ms) if known and state == "running" else None,
+        "forecast": _forecast(known, waiting, priorities, used, now_ms) if known and state == "running" else None,
         "records": records,
         "rows": {
             spec.name: {"held": rows[spec.name], "max": spec.max_rows}
@@ -181,9 +184,16 @@ def _destination_details(
     }
 
 
-def _forecast(known: Outline, waiting: Mapping[Kind, int], used: quota.Spent, now_ms: int) -> dict[str, Any]:
+def _forecast(
+    known: Outline, waiting: Mapping[Kind, int], priorities: Mapping[str, int], used: quota.Spent, now_ms: int
+) -> dict[str, Any]:
     found = forecast(known.objects, waiting, known.limits, used, now_ms)
-    return {"records": found.records, "calls": found.calls, "drainedAt": found.last_call_at_ms}
+    return {
+        "records": found.records,
+        "priorities": priorities,
+        "calls": found.calls,
+        "drainedAt": found.last_call_at_ms,
+    }
 
 
 def _nearly_full(rows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

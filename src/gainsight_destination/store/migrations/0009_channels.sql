@@ -8,3 +8,9 @@ CREATE TABLE held_rows (
 -- Records of settled messages are forgotten, so rows delivered long before this upgrade are not counted.
 INSERT INTO held_rows
 SELECT destination_id, object, count(*) FROM records WHERE presence = 'present' GROUP BY destination_id, object;
+
+-- Who goes first: 0 live, 1 retry, 2 backfill, 3 replay; see records/priorities.py.
+ALTER TABLE records ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+DROP INDEX records_due;
+CREATE INDEX records_due ON records (destination_id, object, priority, presence, batch_limit, due_at_ms, id)
+    WHERE state IN ('dirty', 'parked');

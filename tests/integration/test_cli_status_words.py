@@ -24,6 +24,7 @@ def document(**destination: Any) -> dict[str, Any]:
     rest = {"type": "gainsight", "state": "running", "pauses": [], "failing": None, "balanced": True, "notices": {}}
     rest |= {"calls": {"minute": 6, "day": 501, "total": 1_234, "minuteShare": 60, "dayShare": 30_000}}
     rest |= {"forecast": {"records": 0, "priorities": {}, "calls": 0, "drainedAt": None}, "rows": {}}
+    rest |= {"uploads": {"hour": 0, "day": 0, "records": {}}}
     rest |= {"records": {"company": {"clean": 4, "parked": 1}}}
     return {
         "serverRunning": True,
@@ -76,6 +77,14 @@ def test_when_the_backlog_drains() -> None:
     assert f"  forecast: {waits}" in lines
     assert "  rows event: 812,345 of 1,000,000" in lines
     assert any("80 % of the rows that Gainsight lets them hold: event 812,345" in line for line in lines)
+
+
+def test_files_that_are_under_way() -> None:
+    """How much of the files' own quota is used, and how many records wait for one to be worked off."""
+    lines = in_words(document(uploads={"hour": 2, "day": 7, "records": {"event": 25_000}}))
+    told = "  files: 2 in the last hour, 7 in the last day; records under way in one: 25,000 of event"
+    assert told in lines
+    assert not any("files:" in line for line in in_words(document()))
 
 
 def test_no_forecast_without_a_backlog() -> None:

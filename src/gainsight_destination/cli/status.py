@@ -62,6 +62,7 @@ def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
         f"  calls: {_of_share(calls, 'minute')} this minute, {_of_share(calls, 'day')} today,"
         f" {calls['total']:,} in all",
         *_forecast(destination["forecast"]),
+        *_uploads(destination["uploads"]),
         *records_lines(destination["records"]),
         *(f"  rows {name}: {rows['held']:,} of {rows['max']:,}" for name, rows in destination["rows"].items()),
         *_notices(destination["notices"]),
@@ -83,6 +84,16 @@ def _forecast(forecast: Mapping[str, Any] | None) -> list[str]:
     waits += f" ({of})" if len(forecast["priorities"]) > 1 else ""
     takes = "1 call" if calls == 1 else f"{calls:,} calls"
     return [f"  forecast: {waits} for {takes}; drains at {_minute(forecast['drainedAt'])} UTC with the quota left"]
+
+
+def _uploads(uploads: Mapping[str, Any]) -> list[str]:
+    if not uploads["day"]:
+        return []
+    under_way = ", ".join(f"{count:,} of {name}" for name, count in uploads["records"].items())
+    return [
+        f"  files: {uploads['hour']:,} in the last hour, {uploads['day']:,} in the last day"
+        + (f"; records under way in one: {under_way}" if under_way else "")
+    ]
 
 
 def _minute(at_ms: int) -> str:

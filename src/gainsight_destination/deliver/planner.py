@@ -37,6 +37,8 @@ class Batch(NamedTuple):
     priority: Priority
     told_apart: bool = False
     """They were refused together with others before."""
+    upload: bool = False
+    """As one file, as far as they fit."""
     worthwhile: int = 1
     """It goes only because so many are due: a call for fewer that have really changed can wait for more."""
 
@@ -56,11 +58,14 @@ def plan(
     patience_ms: int,
     now_ms: int,
     turn: int = 0,
+    uploads: Collection[str] = (),
 ) -> Plan:
-    """The next batch of a destination; `turn` counts those before it."""
+    """The next batch of a destination; `turn` counts those before it, `uploads` are objects that may go as a file."""
     look_again: list[int] = []
     wanted = [spec for spec in objects if spec.name not in paused]
     for priority, spec in product(priorities_of(turn), wanted):
+        if spec.name in uploads and (file := _file(connection, destination_id, spec, priority, now_ms)):
+            return Plan(file, None)
         for presences, batch_limit in _groups(connection, destination_id, spec, priority):
             limit = min(spec.batch_size, batch_limit or spec.batch_size)
             select = partial(_select, connection, destination_id, spec, presences, batch_limit)
@@ -73,7 +78,9 @@ def plan(
                         due += [row for row in select(other, limit - len(due)) if row[9] <= now_ms]
                 records = tuple(Record(*row[:9]) for row in due)
                 worthwhile = limit if waited_at_ms > now_ms else 1
-                return Plan(Batch(spec, presences[0], records, priority, batch_limit is not None, worthwhile), None)
+                return Plan(
+                    Batch(spec, presences[0], records, priority, batch_limit is not None, worthwhile=worthwhile), None
+                )
             look_again += [waited_at_ms] if due else []
             look_again += [row[9] for row in rows[len(due) : len(due) + 1]]
     return Plan(None, min(look_again, default=None))
@@ -87,6 +94,28 @@ def priorities_of(turn: int) -> tuple[Priority, ...]:
         return (live, *others)
     first = round_ % len(others)
     return (*others[first:], *others[:first], live)
+
+
+def _file(
+    connection: sqlite3.Connection, destination_id: int, spec: ObjectSpec, priority: Priority, now_ms: int
+) -> Batch | None:
+    """The records of a file, if so many of this priority are due that it pays; others come along as in any batch."""
+    presences = UPSERTED[-1]
+    due = 0
+    for presence in presences:
+        (found,) = connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM records WHERE destination_id = ? AND object = ? AND priority = ?"
+            " AND presence = ? AND batch_limit IS NULL AND state IN ('dirty', 'parked') AND due_at_ms <= ? LIMIT ?)",
+            (destination_id, spec.name, priority, presence, now_ms, spec.upload_from),
+        ).fetchone()
+        due += found
+    if spec.upload_from is None or due < spec.upload_from:
+        return None
+    rows: list[tuple[Any, ...]] = []
+    for taken in (priority, *(other for other in TAKEN_ALONG if other > priority)):
+        first = _select(connection, destination_id, spec, presences, None, taken, spec.upload_records - len(rows))
+        rows += [row for row in first if row[9] <= now_ms]
+    return Batch(spec, presences[-1], tuple(Record(*row[:9]) for row in rows), priority, upload=True)
 
 
 def _select(

@@ -5,7 +5,7 @@ time; their requests go at once. Which answer means what is in docs/delivery.md.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -177,6 +177,10 @@ class MessageDestination:
             answer = error.answer or Answer(0, None, "")
             return Rejected(f"HTTP_{answer.status}" if error.answer else "NO_ANSWER", str(error), error.call, answer)
         return Deferred(None, str(error), failed=True)
+
+    async def upload(self, drafts: AsyncIterator[Sequence[Draft]], calls: Calls) -> Mapping[int, Outcome]:
+        """There are no files."""
+        raise NotImplementedError
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         """No request creates anything that could be looked up: receivers know a repeat by its message id."""

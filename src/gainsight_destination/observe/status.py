@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gainsight_destination.deliver import failures, outcomes, pauses, quota
+from gainsight_destination.deliver import failures, jobs, outcomes, pauses, quota
 from gainsight_destination.deliver.forecast import NEARLY_FULL, Kind, forecast
 from gainsight_destination.destinations.contract import Outline
 from gainsight_destination.destinations.registry import outline
@@ -147,6 +147,12 @@ def _destination_details(
         if state in ("dirty", "queued") and object_name not in paused:
             waiting[Kind(object_name, presence, batch_limit)] += count
             priorities[Priority(priority).name.lower()] += count
+    under_way = jobs.uploading(connection, destination_id)
+    for object_name, uploaded in under_way.items():  # these wait for nothing but their file
+        inserted = min(uploaded, waiting[Kind(object_name, "uncertain", None)])
+        waiting[Kind(object_name, "uncertain", None)] -= inserted
+        waiting[Kind(object_name, "present", None)] -= uploaded - inserted
+    files_hour, files_day = quota.uploads(connection, destination_id, now_ms)
     state = "disabled" if not enabled else "paused" if "" in paused else "running"
     return {
         "state": state,
@@ -175,6 +181,7 @@ def _destination_details(
             "dayShare": known and known.limits.calls_per_day,
         },
         "forecast": _forecast(known, waiting, priorities, used, now_ms) if known and state == "running" else None,
+        "uploads": {"hour": files_hour, "day": files_day, "records": under_way},
         "records": records,
         "rows": {
             spec.name: {"held": rows[spec.name], "max": spec.max_rows}

@@ -14,3 +14,11 @@ ALTER TABLE records ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 DROP INDEX records_due;
 CREATE INDEX records_due ON records (destination_id, object, priority, presence, batch_limit, due_at_ms, id)
     WHERE state IN ('dirty', 'parked');
+
+-- Files sent, each at its time: they have a quota of their own.
+CREATE TABLE uploads (
+    destination_id INTEGER NOT NULL,
+    at_ms          INTEGER NOT NULL
+);
+CREATE INDEX uploads_by_time ON uploads (destination_id, at_ms);
+ALTER TABLE jobs ADD COLUMN uploaded INTEGER NOT NULL DEFAULT 0;   -- records of a file; 0: not a file

@@ -19,7 +19,8 @@ from gainsight_destination.destinations.gainsight.settings import GainsightSetti
 IMPORT_PATH: Final = "/v1.0/admin/connector/job/bulkimport"
 MAX_FILE_BYTES: Final = 79_999_500
 """Gainsight documents 80 MB; a script that is in use keeps to this."""
-MAX_FILE_RECORDS: Final = 25_000
+MAX_FILE_RECORDS: Final = 10_000
+"""Two hundred calls' worth. A greater one takes so long to make and to write down that live messages would feel it."""
 UPLOAD_FROM_RECORDS: Final = 551
 """More than ten calls' worth."""
 FILES_PER_HOUR: Final = 10

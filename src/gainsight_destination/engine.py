@@ -38,7 +38,7 @@ from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
 from gainsight_destination.store.database import Database
-from gainsight_destination.workspace.model import Workspace
+from gainsight_destination.workspace.model import Trust, Workspace
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import load
 
@@ -148,9 +148,10 @@ class Engine:
             if d.enabled
         ]
         crew = Crew(workspace, destinations)
+        limited = frozenset(source.id for source in workspace.sources if source.trust is Trust.LIMITED)
         resolver = await self._database.write(
             lambda connection: Resolver(
-                connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS
+                connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS, limited=limited
             )
         )
         crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))
@@ -172,6 +173,16 @@ class Engine:
             while after_offset is not None and not crew.stop.is_set():
                 work = partial(resolver.resolve_parked, connected, after_offset, self._clock.now_ms())
                 after_offset = await self._transact(resolver, work)
+
+    async def _review(self, crew: Crew, resolver: Resolver) -> None:
+        """After a change of trust, look at what may still move once more."""
+        for connected in crew.destinations:
+            review, seen = partial(resolver.review, connected, await self._resolved_until_ms()), False
+            while not crew.stop.is_set() and await self._transact(resolver, review):
+                seen = True
+                crew.wake.set()
+            if seen and not crew.stop.is_set():
+                _log.info("resolved again what may still move, since trust changed", destination=connected.name)
 
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
@@ -251,6 +262,7 @@ class Engine:
         parked_seen = False
         while not crew.stop.is_set():
             try:
+                await self._review(crew, resolver)
                 if not parked_seen:
                     await self._resolve_parked(crew, resolver)
                     parked_seen = True
@@ -322,6 +334,7 @@ class Engine:
     def _private_server(self) -> uvicorn.Server:
         app = create_app(
             reasons=lambda: [*self._options.link.report.reasons, *self._trouble.values()],
+            notes=lambda: self._options.link.report.notes,
             ingest_metrics=lambda: self._options.link.report.metrics,
             refresh_metrics=self._refresh_metrics,
         )

@@ -28,6 +28,7 @@ def document(**destination: Any) -> dict[str, Any]:
     rest |= {"records": {"company": {"clean": 4, "parked": 1}}}
     return {
         "serverRunning": True,
+        "refused": {"everything": None, "sources": {}},
         "sources": {"website": {"received": 1_006, "discarded": {}}},
         "unknownWriteKey": {"received": 0},
         "destinations": {"gainsight": {**books, **rest, **destination}},

@@ -75,16 +75,34 @@ async def test_the_three_calls_arrive_as_segment_sent_them(tmp_path: Path) -> No
         assert state["clickstream"]["accounts"] == {"u": "001A0000010gainQ"}
 
 
-async def test_numbers_are_not_changed_on_the_way(tmp_path: Path) -> None:
-    """1.0 stays 1.0, and an integer greater than a double holds stays exact."""
-    async with hooked(tmp_path) as (delivery, receiver):
-        body = b'{"batch":[{"type":"track","userId":7,"event":"E","properties":{"n":1.0,"big":12345678901234567890}}]}'
+async def test_an_untrusted_group_call_is_not_sent(tmp_path: Path) -> None:
+    """It is filtered by what is known when it is resolved; a fact that comes later, or another trust, sends nothing."""
+    async with hooked(tmp_path, limited=[1]) as (delivery, receiver):
+        delivery.pipeline.send(group("u", "acme", messageId="g1"), source=2)
+        delivery.pipeline.send(group("u", "evil", messageId="g2"), group("v", "evil", messageId="g3"))
+        await delivery.drain()
+        delivery.pipeline.send(group("u", "evil", messageId="g4"), group("v", "acme", messageId="g5"), source=2)
+        await delivery.drain()
+        delivery.limited = frozenset()
+        await delivery.restart()
+        now_ms = delivery.clock.now_ms()
+        assert not await delivery.database.write(lambda _: delivery.resolver.review(delivery.connected, now_ms))
+        await delivery.drain()
+        assert sorted(message["messageId"] for message in receiver.taken) == ["g1", "g3", "g4", "g5"]
+        books = await delivery.books()
+        assert (books["delivered"], books["filtered"]) == (4, {"untrusted_account": 1})
 
+
+async def test_numbers_are_not_changed_on_the_way(tmp_path: Path) -> None:
+    """1.0 stays 1.0, an integer greater than a double holds stays exact, and so does a number that no library reads."""
+    async with hooked(tmp_path) as (delivery, receiver):
+        properties = b'{"n":1.0,"big":12345678901234567890,"huge":1e999}'
+        body = b'{"batch":[{"type":"track","userId":7,"event":"E","channel":1e999,"properties":' + properties + b"}]}"
         delivery.pipeline.log.append([Entry(1, EntryKind.BATCH, NOW_MS, 1, body)])
         await delivery.drain()
         ((_, content),) = receiver.requests
-        assert b'"n":1.0,"big":12345678901234567890' in content
-        assert json.loads(content)["userId"] == "7"
+        assert b'"properties":' + properties in content
+        assert b'"userId":"7"' in content
 
 
 async def test_the_envelope_is_merged_into_each_message(tmp_path: Path) -> None:

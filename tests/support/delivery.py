@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,10 @@ class Delivery:
         clock: ManualClock,
         *,
         destination_type: str = "gainsight",
+        limited: Iterable[int] = (),
         **settings: Any,
     ) -> None:
+        self.limited = frozenset(limited)
         self.pipeline = Pipeline(directory)
         self.pipeline.connection.close()
         self.sandbox = sandbox
@@ -66,7 +68,13 @@ class Delivery:
             transport=httpx.AsyncHTTPTransport(verify=PLAIN),
         )
         self.resolver = self.database.submit(
-            lambda connection: Resolver(connection, self.pipeline.log, [self.connected], duplicate_window_ms=WINDOW_MS)
+            lambda connection: Resolver(
+                connection,
+                self.pipeline.log,
+                [self.connected],
+                duplicate_window_ms=WINDOW_MS,
+                limited=self.limited,
+            )
         ).result()
 
     def _store_settings(self, connection: sqlite3.Connection) -> None:

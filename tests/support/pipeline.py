@@ -43,9 +43,17 @@ SCHEMA = Schema("Any", {name: Field(name, TYPES.get(name, "STRING")) for name in
 
 
 class Pipeline:
-    """One destination connected to sources 1 and 2; source 3 is not connected."""
+    """One destination connected to sources 1 and 2; source 3 is not connected. `limited`: those of limited trust."""
 
-    def __init__(self, directory: Path, *, consentCategories: Sequence[str] = (), **settings: Any) -> None:  # noqa: N803
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        limited: Iterable[int] = (),
+        consentCategories: Sequence[str] = (),  # noqa: N803
+        **settings: Any,
+    ) -> None:
+        self.limited = frozenset(limited)
         self.directory = directory
         self.log = SqliteEventLog(directory / "log.db")
         self.connection = connect(directory / "state.db")
@@ -70,7 +78,23 @@ class Pipeline:
     def restart(self, destinations: Sequence[Connected] | None = None) -> None:
         """A new resolver that remembers nothing, as after a crash; perhaps with other destinations enabled."""
         enabled = [self.connected] if destinations is None else destinations
-        self.resolver = Resolver(self.connection, self.log, enabled, duplicate_window_ms=WINDOW_MS)
+        with transaction(self.connection):
+            self.resolver = Resolver(
+                self.connection, self.log, enabled, duplicate_window_ms=WINDOW_MS, limited=self.limited
+            )
+
+    def trust(self, *, limited: Iterable[int]) -> None:
+        """Another trust of sources from now on, as the engine takes it over."""
+        self.limited = frozenset(limited)
+        self.restart()
+        self.review()
+
+    def review(self, chunk: int = 2) -> None:
+        """What the engine does at the start of a configuration and every minute."""
+        more = True
+        while more:
+            with transaction(self.connection):
+                more = self.resolver.review(self.connected, self.now_ms, limit=chunk)
 
     def reconfigure(self, *, consentCategories: Sequence[str] = (), **settings: Any) -> None:  # noqa: N803
         """Other settings of the destination from now on."""

@@ -45,6 +45,8 @@ class Delivery(msgspec.Struct, gc=False):
     dead_records: int = 0
     without_account: bool = False
     """It waited in vain for an account and is to be delivered without one."""
+    untrusted: bool = False
+    """Its source is not believed about `said_account`: another account is in force for its user."""
 
 
 class Statement(msgspec.Struct, frozen=True, gc=False):

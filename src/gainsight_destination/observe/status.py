@@ -14,6 +14,7 @@ from gainsight_destination.deliver import failures, jobs, outcomes, pauses, quot
 from gainsight_destination.deliver.forecast import NEARLY_FULL, Kind, forecast
 from gainsight_destination.destinations.contract import Outline
 from gainsight_destination.destinations.registry import outline
+from gainsight_destination.eventlog.backlog import read_bytes, unread_bytes
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.records.priorities import Priority
 
@@ -29,6 +30,7 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
         "SELECT destination_id, source_id, state, reason, messages FROM books WHERE messages <> 0"
     ).fetchall()
     read = dict(connection.execute("SELECT source_id, messages FROM read_messages"))
+    read_body_bytes = read_bytes(connection)
     sources = dict(connection.execute("SELECT id, name FROM sources"))
     connected = connection.execute(
         "SELECT destination_id, source_id FROM connections JOIN destinations ON id = destination_id WHERE enabled"
@@ -74,6 +76,7 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
             "end": log.end(),
             "start": log.start(),
             "unread": sum(unread.values()),
+            "unreadBytes": sum(unread_bytes(read_body_bytes, log).values()),
             "bytes": log.size_bytes(),
         },
         "notices": _notices(notices, WORKSPACE),
@@ -152,6 +155,8 @@ def _destination_details(
         inserted = min(uploaded, waiting[Kind(object_name, "uncertain", None)])
         waiting[Kind(object_name, "uncertain", None)] -= inserted
         waiting[Kind(object_name, "present", None)] -= uploaded - inserted
+    if under_way:  # whose priorities are not known apart
+        priorities.clear()
     files_hour, files_day = quota.uploads(connection, destination_id, now_ms)
     state = "disabled" if not enabled else "paused" if "" in paused else "running"
     return {

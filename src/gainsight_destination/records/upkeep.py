@@ -83,7 +83,8 @@ def crowded_records(connection: sqlite3.Connection) -> list[int]:
 def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
     """Forget what was said about a record and said anew since, as far as no late fact can move it; how much.
 
-    Every trait, membership and title keeps its newest statement, so the record holds what it held.
+    Every trait, membership and title keeps its newest statement, so the record holds what it held, also when a late
+    fact takes back what can still be moved.
     """
     (destination_id,) = connection.execute("SELECT destination_id FROM records WHERE id = ?", (record_id,)).fetchone()
     (movable_from,) = connection.execute(
@@ -100,9 +101,11 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
     said: set[tuple[str, object]] = set()
     superseded = []
     for at_ms, message_id, offset, account_id, says_member, body in rows:
+        if offset >= movable_from:
+            continue
         says: set[tuple[str, object]] = {("trait", name) for name in decode_body(body or b"{}")}
         says |= {("member", says_member)} | ({("title", account_id)} if ("trait", "title") in says else set())
-        if offset < movable_from and says <= said:
+        if says <= said:
             superseded.append((record_id, at_ms, message_id, offset))
         said |= says
     connection.executemany(

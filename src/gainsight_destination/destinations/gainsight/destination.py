@@ -31,7 +31,13 @@ from gainsight_destination.destinations.contract import (
 from gainsight_destination.destinations.gainsight import files, requests
 from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, USAGE, place
 from gainsight_destination.destinations.gainsight.projection import Projection
-from gainsight_destination.destinations.gainsight.responses import NO_MATCH, read_answer, records_of
+from gainsight_destination.destinations.gainsight.responses import (
+    NO_COMPANY,
+    NO_ROW,
+    NO_ROWS,
+    read_answer,
+    records_of,
+)
 from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.events.account_ids import normalise_account_id, spellings
@@ -224,7 +230,7 @@ class GainsightDestination:
         try:
             return [row for row in records_of(read_answer(call, answer)) if row.get("Gsid")]
         except BatchRejectedError as error:
-            if error.code in (NO_MATCH, "GSOBJ_1XXX"):
+            if error.code in NO_ROWS.codes:
                 return []
             raise
 
@@ -254,7 +260,7 @@ class GainsightDestination:
             try:
                 await _write(call, changed, calls)
             except BatchRejectedError as error:
-                if error.code != NO_MATCH or len(changed) > 1:
+                if error.code not in NO_COMPANY.codes or len(changed) > 1:
                     raise
                 await calls.learned({changed[0].references[0]: None})
                 outcomes[changed[0].record.id] = Deferred(0, "its Company is gone; look again")
@@ -364,7 +370,7 @@ class GainsightDestination:
         try:
             await _write(call, changed, calls)
         except BatchRejectedError as error:
-            if not update or error.code != NO_MATCH or len(changed) > 1:
+            if not update or error.code not in NO_ROW.codes or len(changed) > 1:
                 raise
             outcomes[changed[0].record.id] = Deferred(0, "its row is gone; insert it again", presence="absent")
         return outcomes

@@ -65,10 +65,45 @@ def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
         *_failing(destination.get("failing")),
         *(line for pause in destination["pauses"] for line in _pause(pause)),
         *books_lines(destination),
-        f"  calls: {calls['minute']:,} this minute, {calls['day']:,} today, {calls['total']:,} in all",
+        f"  calls: {_of_share(calls, 'minute')} this minute, {_of_share(calls, 'day')} today,"
+        f" {calls['total']:,} in all",
+        *_forecast(destination["forecast"]),
+        *_uploads(destination["uploads"]),
         *records_lines(destination["records"]),
+        *(f"  rows {name}: {rows['held']:,} of {rows['max']:,}" for name, rows in destination["rows"].items()),
         *_notices(destination["notices"]),
     ]
+
+
+def _of_share(calls: Mapping[str, Any], window: str) -> str:
+    share = calls[f"{window}Share"]
+    return f"{calls[window]:,}" if share is None else f"{calls[window]:,} of {share:,}"
+
+
+def _forecast(forecast: Mapping[str, Any] | None) -> list[str]:
+    """When what waits has gone; nothing while nothing waits, or while nothing goes."""
+    if forecast is None or forecast["drainedAt"] is None:
+        return []
+    records, calls = forecast["records"], forecast["calls"]
+    waits = f"{records:,} record waits" if records == 1 else f"{records:,} records wait"
+    of = ", ".join(f"{count:,} {priority}" for priority, count in forecast["priorities"].items())
+    waits += f" ({of})" if len(forecast["priorities"]) > 1 else ""
+    takes = "1 call" if calls == 1 else f"{calls:,} calls"
+    return [f"  forecast: {waits} for {takes}; drains at {_minute(forecast['drainedAt'])} UTC with the quota left"]
+
+
+def _uploads(uploads: Mapping[str, Any]) -> list[str]:
+    if not uploads["day"]:
+        return []
+    under_way = ", ".join(f"{count:,} of {name}" for name, count in uploads["records"].items())
+    return [
+        f"  files: {uploads['hour']:,} in the last hour, {uploads['day']:,} in the last day"
+        + (f"; records under way in one: {under_way}" if under_way else "")
+    ]
+
+
+def _minute(at_ms: int) -> str:
+    return clock_time(at_ms)[:-3]
 
 
 def _failing(failure: Mapping[str, Any] | None) -> list[str]:

@@ -75,6 +75,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "field_not_writable": "fields that are missing or read-only in Gainsight, left out",
     "value_skipped": "values that do not fit their field's type, left out",
     "text_cut": "texts cut to their field's length",
+    "object_nearly_full": "objects with more than 80 % of the rows that Gainsight lets them hold",
+    "upload_refused": "files that Gainsight refused; look at the job in bulkJobs. Their records go by calls",
     "internal_error": "requests set aside because of an internal error; please report them",
 }
 

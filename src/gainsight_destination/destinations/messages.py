@@ -5,7 +5,7 @@ time; their requests go at once. Which answer means what is in docs/delivery.md.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -74,7 +74,9 @@ def read_pace(reader: SettingsReader) -> Pace:
 class MessageDestination:
     """Keeps `RecordDestination`; a subclass says what the request of a message looks like."""
 
-    objects: Sequence[ObjectSpec] = (ObjectSpec(MESSAGE, AT_ONCE, per_message=True, ordered=True),)
+    objects: Sequence[ObjectSpec] = (
+        ObjectSpec(MESSAGE, AT_ONCE, per_message=True, ordered=True, calls_per_batch=AT_ONCE),
+    )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
 
@@ -178,6 +180,10 @@ class MessageDestination:
             answer = error.answer or Answer(0, None, "")
             return Rejected(f"HTTP_{answer.status}" if error.answer else "NO_ANSWER", str(error), error.call, answer)
         return Deferred(REFUSED_SECONDS if refused else None, str(error), failed=True)
+
+    async def upload(self, drafts: AsyncIterator[Sequence[Draft]], calls: Calls) -> Mapping[int, Outcome]:
+        """There are no files."""
+        raise NotImplementedError
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         """No request creates anything that could be looked up: receivers know a repeat by its message id."""

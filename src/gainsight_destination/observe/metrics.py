@@ -133,6 +133,33 @@ deliver_quota_calls = Gauge(
     ["destination", "window"],
     registry=ENGINE,
 )
+deliver_quota_share_calls = Gauge(
+    "deliver_quota_share_calls",
+    "Calls of a destination's quota that are ours; window is minute or day.",
+    ["destination", "window"],
+    registry=ENGINE,
+)
+deliver_waiting_calls = Gauge(
+    "deliver_waiting_calls",
+    "Calls that it takes to deliver the records that wait; 0 while the destination is paused or disabled.",
+    ["destination"],
+    registry=ENGINE,
+)
+deliver_drain_seconds = Gauge(
+    "deliver_drain_seconds",
+    "Seconds until the last of those calls can be sent with the quota that is left.",
+    ["destination"],
+    registry=ENGINE,
+)
+deliver_held_rows = Gauge(
+    "deliver_held_rows",
+    "Rows of an object that the other side holds because of us, where their number is limited.",
+    ["destination", "object"],
+    registry=ENGINE,
+)
+deliver_max_rows = Gauge(
+    "deliver_max_rows", "Rows that such an object can hold.", ["destination", "object"], registry=ENGINE
+)
 books_messages = Gauge(
     "books_messages",
     "Messages by where they stand for a destination: received is the sum of all the others.",

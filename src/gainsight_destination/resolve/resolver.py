@@ -18,6 +18,7 @@ from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges
 from gainsight_destination.records.notices import note
+from gainsight_destination.records.priorities import Arrivals
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
@@ -131,6 +132,7 @@ class _Batch:
         (self._revision,) = self._connection.execute(
             "UPDATE reader SET revision = revision + 1 RETURNING revision"
         ).fetchone()
+        arrivals = Arrivals(entries)
         self._changes = {
             connected.id: RecordChanges(
                 self._connection,
@@ -141,6 +143,7 @@ class _Batch:
                 revision=self._revision,
                 now_ms=now_ms,
                 bounds=_Bounds(resolver, connected),
+                arrivals=arrivals,
             )
             for connected in resolver._destinations
         }

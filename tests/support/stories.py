@@ -287,6 +287,8 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
         )
     if kind != "group" and draw(rarely):
         item["context"] = {"groupId": draw(ACCOUNTS | NO_ACCOUNTS)}
+    if kind == "identify" and draw(rarely):
+        item["context"] = item.get("context", {}) | {"traits": item.pop("traits")}
     if draw(rarely):
         item["integrations"] = draw(INTEGRATIONS)
     return item

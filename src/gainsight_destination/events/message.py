@@ -71,6 +71,7 @@ class Discarded(msgspec.Struct, frozen=True, gc=False):
 
 class _Context(msgspec.Struct, gc=False):
     group_id: str | int | float | None = msgspec.field(default=None, name="groupId")
+    traits: msgspec.Raw = NOTHING
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -240,10 +241,16 @@ def _body(kind: str, wire: _Wire) -> bytes:
         return b"{}"
     raw = bytes(wire.traits if kind == "identify" or kind == "group" else wire.properties)
     if not raw or raw == b"null":
-        return b"{}"
+        raw = _traits_of_context(wire.context) if kind == "identify" else b"{}"
     if raw[0] != OPENING:
         raise _DiscardError("traits_not_object" if kind in ("identify", "group") else "properties_not_object")
     return raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
+
+
+def _traits_of_context(context: _Context | None) -> bytes:
+    """Where RudderStack's server SDKs put the traits of an identify (read in rudder-sdk-python 2.1.9)."""
+    raw = b"" if context is None else bytes(context.traits)
+    return raw if raw[:1] == b"{" else b"{}"
 
 
 def _integrations(frame: _Frame, wire: _Wire) -> Any:
@@ -316,7 +323,7 @@ def _date(value: object) -> str | int | float | None:
 
 
 def _context(value: object) -> _Context | None:
-    return _Context(group_id=id_text(value.get("groupId"))) if isinstance(value, dict) else None
+    return _Context(id_text(value.get("groupId")), _raw(value, "traits")) if isinstance(value, dict) else None
 
 
 def _raw(item: dict[str, Any], name: str) -> msgspec.Raw:

@@ -1,0 +1,28 @@
+"""Fixtures of the tests with real SDKs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from tests.support.system import System
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The whole product, which the SDKs of one test process share."""
+    system = System(tmp_path_factory.mktemp("product"))
+    yield system.start()
+    system.stop()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Where foreign hosts are noted that an SDK tries to reach."""
+    return tmp_path / "elsewhere"
+
+
+@pytest.fixture
+def who() -> str:
+    """The beginning of every name in a test, which no other test has."""
+    return f"u{uuid4().hex[:12]}"

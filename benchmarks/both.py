@@ -127,10 +127,10 @@ def search(first: Run, steps: int, seconds: float) -> list[Run]:
 
 
 def confirm(tried: list[Run], seconds: float) -> list[Run]:
-    """The best of the search for the whole time; a little less until it is sustained."""
+    """The best of the search for the whole time; then less and less of it until a rate is sustained."""
     best = max((run.offered_per_second for run in tried if run.sustained()), default=0.0)
     runs: list[Run] = []
-    for share in (1.0, 0.93, 0.86):
+    for share in (1.0, 0.9, 0.8, 0.7, 0.6):
         if best and not (runs and runs[-1].sustained()):
             runs.append(measure("highest", best * share, seconds))
     return runs

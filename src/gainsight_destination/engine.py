@@ -38,7 +38,7 @@ from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
 from gainsight_destination.store.database import Database
-from gainsight_destination.workspace.model import Workspace
+from gainsight_destination.workspace.model import Trust, Workspace
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import load
 
@@ -143,14 +143,15 @@ class Engine:
     async def _start_crew(self) -> Crew:
         workspace = await self._database.read(lambda connection: load(connection, self._secrets))
         destinations = [
-            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings))
+            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings), frozenset(d.consent_categories))
             for d in workspace.destinations
             if d.enabled
         ]
         crew = Crew(workspace, destinations)
+        limited = frozenset(source.id for source in workspace.sources if source.trust is Trust.LIMITED)
         resolver = await self._database.write(
             lambda connection: Resolver(
-                connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS
+                connection, self._event_log, destinations, duplicate_window_ms=DUPLICATE_WINDOW_MS, limited=limited
             )
         )
         crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))
@@ -172,6 +173,15 @@ class Engine:
             while after_offset is not None and not crew.stop.is_set():
                 work = partial(resolver.resolve_parked, connected, after_offset, self._clock.now_ms())
                 after_offset = await self._transact(resolver, work)
+
+    async def _review(self, crew: Crew, resolver: Resolver) -> None:
+        """After a change of trust, look at what may still move once more."""
+        for connected in crew.destinations:
+            now_ms = await self._resolved_until_ms()
+            while not crew.stop.is_set() and await self._transact(
+                resolver, partial(resolver.review, connected, now_ms)
+            ):
+                crew.wake.set()
 
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
@@ -251,6 +261,7 @@ class Engine:
         parked_seen = False
         while not crew.stop.is_set():
             try:
+                await self._review(crew, resolver)
                 if not parked_seen:
                     await self._resolve_parked(crew, resolver)
                     parked_seen = True

@@ -223,10 +223,13 @@ def test_retain_beside_appends_loses_nothing(open_log: Open) -> None:
 
 
 def test_close_may_be_repeated(open_log: Open) -> None:
-    """Closing a closed log does nothing."""
+    """Closing a closed log does nothing, also not to the same log opened since."""
     log = open_log()
+    log.append([entry()])
     log.close()
+    again = open_log()
     log.close()
+    assert (again.append([entry()]), again.end()) == (1, 2)
 
 
 def test_size_grows_with_what_is_stored(open_log: Open) -> None:

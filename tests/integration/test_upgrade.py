@@ -55,6 +55,20 @@ def test_deliveries_and_records_belong_together_as_before(tmp_path: Path) -> Non
     pipeline.close()
 
 
+def test_account_facts_know_their_source(tmp_path: Path) -> None:
+    """As far as the message is still there: so a source that gets limited trust later loses what it said before."""
+    old = store_of_0_1_0(tmp_path / "state.db")
+    old.execute(
+        "INSERT INTO deliveries (destination_id, offset, source_id, type, message_id, identity_id, at_ms,"
+        " received_at_ms, user_id, state) VALUES (1, 7, 2, 'group', 'm7', 1, 5, 6, 1, 'delivered')"
+    )
+    old.executemany("INSERT INTO account_facts VALUES (1, 5, ?, 'groupId', 1)", [("m7",), ("m8",)])
+    old.close()
+    pipeline = Pipeline(tmp_path)
+    assert pipeline.query("SELECT message_id, source_id FROM account_facts") == [("m7", 2), ("m8", 0)]
+    pipeline.close()
+
+
 def test_an_upgraded_store_goes_on(tmp_path: Path) -> None:
     """A message after the upgrade is resolved."""
     store_of_0_1_0(tmp_path / "state.db").close()

@@ -15,12 +15,14 @@ from tests.oracle.identity import (
     email_in_force,
     email_said,
     identity_of,
+    is_placed,
     user_of,
 )
 from tests.oracle.messages import Message, Receipt, day, iso, sort_out
 
 DEFAULTS: Mapping[str, Any] = {
     "events": [],
+    "consentCategories": [],
     "accountIdNames": ["accountId", "account_id"],
     "createCompanies": False,
     "companyFields": {},
@@ -72,10 +74,11 @@ class Oracle:
         tenant: Tenant,
         *,
         connected: Collection[int],
+        limited: Collection[int] = (),
         waiting_is_over: bool = False,
     ) -> None:
         self.receipts = receipts
-        self.received = sort_out(receipts)
+        self.received = sort_out(receipts, limited)
         self.settings = {**DEFAULTS, **settings}
         self.tenant = tenant
         self.connected = connected
@@ -95,17 +98,28 @@ class Oracle:
 
     def account(self, message: Message) -> str | None:
         """Of a track: the one it names itself, `context.groupId`, the fact in force. A group is on its `groupId`, an
-        identify on the fact in force."""
+        identify on the fact in force. What a message of limited trust names is ignored for a placed user."""
         names = self.settings["accountIdNames"]
-        if message.type == "group":
+        if message.type == "group" and not self.is_ignored(message):
             return account_fact(message, names)
-        if message.type == "track":
+        if message.type == "track" and not self.is_ignored(message):
             named = account_said(message, names)
             if named is not None:
                 return named
             if message.context_group_id is not None:
                 return account_id(message.context_group_id)
         return account_in_force(self.user(message), message.at_ms, self.everything, names)
+
+    def is_ignored(self, message: Message) -> bool:
+        """Whether the account that it names does not count: it has limited trust, and its user is placed."""
+        names = self.settings["accountIdNames"]
+        return message.limited and is_placed(self.user(message), self.everything, names)
+
+    def membership(self, message: Message) -> str | None:
+        """The account of which an identify or group call makes its user a member: the one it says; one that is ignored
+        only if it is the user's all the same."""
+        said = account_fact(message, self.settings["accountIdNames"])
+        return None if self.is_ignored(message) and said != self.account(message) else said
 
     def email(self, message: Message) -> str | None:
         """The one an identify says itself, else the user's e-mail in force."""
@@ -116,9 +130,11 @@ class Oracle:
 
     def fate(self, message: Message) -> tuple[str, str]:
         """(state, reason) of a message from a connected source, when everything that can be delivered is."""
-        reason = why_filtered(message, self.settings["events"])
+        reason = why_filtered(message, self.settings)
         if reason is not None:
             return "filtered", reason
+        if message.type == "group" and self.membership(message) is None:
+            return "filtered", "untrusted_account"
         if message.type == "identify":
             return ("filtered", "no_email") if self.email(message) is None else ("delivered", "")
         if message.type == "group":
@@ -144,12 +160,13 @@ class Oracle:
         wanted = [
             message
             for message in self.everything
-            if message.source in self.connected and why_filtered(message, self.settings["events"]) is None
+            if message.source in self.connected and why_filtered(message, self.settings) is None
         ]
         tracks = [m for m in wanted if m.type == "track" and self.fate(m)[0] == "delivered"]
+        groups = [m for m in wanted if m.type == "group" and self.membership(m) is not None]
         held = Held()
-        self._companies(held, [m for m in wanted if m.type == "group"])
-        self._people(held, [m for m in wanted if m.type in ("identify", "group")])
+        self._companies(held, groups)
+        self._people(held, [m for m in wanted if m.type == "identify"] + groups)
         if self.settings["eventObject"] is not None:
             held.events = {message.id: self.event_row(message) for message in tracks}
         if self.settings["usageObject"] is not None:
@@ -167,7 +184,7 @@ class Oracle:
     def _people(self, held: Held, calls: Sequence[Message]) -> None:
         """By e-mail. Traits come from identify calls; an account fact of either call links the Person to the Company;
         `title` goes to the link of the account in force."""
-        fields, names = self.tenant.fields["person"], self.settings["accountIdNames"]
+        fields = self.tenant.fields["person"]
         mapping = mapping_of(PERSON, self.settings["personFields"])
         for email in {self.email(call) for call in calls} - {None}:
             assert email is not None
@@ -178,7 +195,7 @@ class Oracle:
             if "Name" not in person and parts and "Name" in fields:
                 person["Name"] = fit(" ".join(parts), fields["Name"])
             held.people[email] = person
-            for account in {account_fact(call, names) for call in of_person} - {None}:
+            for account in {self.membership(call) for call in of_person} - {None}:
                 assert account is not None
                 on_account = [call for call in identifies if self.account(call) == account]
                 title = last_said(on_account, ["title"], self.tenant.fields["link"]["Title"])

@@ -1,21 +1,38 @@
 """What keeps a valid message from Gainsight, whatever is known of its user."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.oracle.messages import Message
 
 
-def why_filtered(message: Message, allowlist: Sequence[Any]) -> str | None:
-    """The first reason that applies: its type, the sender's `integrations` object, the allowlist of track events."""
+def why_filtered(message: Message, settings: Mapping[str, Any]) -> str | None:
+    """The first reason that applies: its type, the user's consent, the sender's `integrations` object, the allowlist of
+    track events."""
     if message.type not in ("identify", "track", "group"):
         return "unsupported_type"
+    if refused_categories(message.consent, settings["consentCategories"]):
+        return "end_user_consent"
     if not wanted_by_sender(message.integrations):
         return "integrations_object"
-    if message.event is not None and not listed(message.event, allowlist):
+    if message.event is not None and not listed(message.event, settings["events"]):
         return "event_not_listed"
     return None
+
+
+def refused_categories(consent: Any, asked: Sequence[str]) -> list[str]:
+    """Of the categories a destination asks for, those the end user did not say `true` to. Who says nothing about
+    categories refuses none; what is no preferences, where some should be, refuses all."""
+    if consent is None:
+        return []
+    if not isinstance(consent, dict):
+        return list(asked)
+    if consent.get("categoryPreferences") is None:
+        return []
+    preferences = consent["categoryPreferences"]
+    given = [name for name, value in preferences.items() if value is True] if isinstance(preferences, dict) else []
+    return [category for category in asked if category not in given]
 
 
 def wanted_by_sender(integrations: Any) -> bool:

@@ -50,7 +50,8 @@ def identity_of(message: Message) -> Identity:
 
 def links_of(identity: Identity, messages: Sequence[Message]) -> list[Fact]:
     """A message with both ids says: this anonymousId is that user. An alias says: previousId, be it a userId or an
-    anonymousId, is part of userId. That somebody is part of himself says nothing."""
+    anonymousId, is part of userId. That somebody is part of himself says nothing. The previousId of a source of limited
+    trust is an anonymousId only."""
     links = []
     for message in messages:
         if message.user_id is None:
@@ -60,7 +61,9 @@ def links_of(identity: Identity, messages: Sequence[Message]) -> list[Fact]:
         if message.anonymous_id is not None:
             linked.add(Identity("anonymous", message.anonymous_id))
         if message.type == "alias" and message.previous_id is not None:
-            linked |= {Identity("user", message.previous_id), Identity("anonymous", message.previous_id)}
+            linked.add(Identity("anonymous", message.previous_id))
+            if not message.limited:
+                linked.add(Identity("user", message.previous_id))
         if identity in linked - {user}:
             links.append(Fact(message.at_ms, message.id, user))
     return links
@@ -99,12 +102,26 @@ def account_fact(message: Message, names: Sequence[str]) -> str | None:
     return account_id(message.group_id) if message.type == "group" and message.group_id is not None else None
 
 
-def account_in_force(user: Identity, at_ms: int, messages: Sequence[Message], names: Sequence[str]) -> str | None:
-    """Of the facts said by whoever was this user when he said them, the one in force."""
-    facts = [
-        Fact(message.at_ms, message.id, account_fact(message, names))
+def facts_about(user: Identity, messages: Sequence[Message], names: Sequence[str]) -> list[Message]:
+    """The messages with an account fact, said by whoever was this user when he said them."""
+    return [
+        message
         for message in messages
         if account_fact(message, names) is not None and user_of(identity_of(message), message.at_ms, messages) == user
+    ]
+
+
+def is_placed(user: Identity, messages: Sequence[Message], names: Sequence[str]) -> bool:
+    """Whether a source of full trust has ever said an account fact of the user."""
+    return any(not message.limited for message in facts_about(user, messages, names))
+
+
+def account_in_force(user: Identity, at_ms: int, messages: Sequence[Message], names: Sequence[str]) -> str | None:
+    """Of the facts about the user, the one in force. For a placed user those of limited sources are never in force."""
+    facts = [
+        Fact(message.at_ms, message.id, account_fact(message, names))
+        for message in facts_about(user, messages, names)
+        if not (message.limited and is_placed(user, messages, names))
     ]
     found = in_force(facts, at_ms)
     return None if found is None else found.value

@@ -1,6 +1,6 @@
 """What was received: messages, duplicates of them, and what is discarded as Segment would."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,8 +40,12 @@ class Message:
     previous_id: str | None
     context_group_id: str | None
     integrations: Any
+    consent: Any
+    """`context.consent`; None is none."""
     said: Mapping[str, Any]
     """`traits` of an identify or group, else `properties`."""
+    limited: bool
+    """Whether its source has limited trust."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Received:
     discarded: Sequence[tuple[Receipt, str]]
 
 
-def sort_out(receipts: Sequence[Receipt]) -> Received:
+def sort_out(receipts: Sequence[Receipt], limited: Collection[int] = ()) -> Received:
     """A message id counts once, whatever its source; the first that was acknowledged wins. A discarded message does not
     use up its id."""
     messages: list[Message] = []
@@ -64,7 +68,7 @@ def sort_out(receipts: Sequence[Receipt]) -> Received:
         if reason is not None:
             discarded.append((receipt, reason))
             continue
-        message = read(number, receipt)
+        message = read(number, receipt, limited)
         if any(message.id == earlier.id for earlier in messages):
             duplicates.append(receipt)
         else:
@@ -94,6 +98,8 @@ def why_discarded(receipt: Receipt) -> str | None:
     if not isinstance(item, dict):
         return "bad_request"
     kind = type_of(receipt)
+    if kind == "delete":
+        return "deletion_request"
     if kind not in TYPES:
         return "type_not_supported"
     ids = [item.get(name) for name in ("userId", "anonymousId", "groupId", "previousId")]
@@ -120,7 +126,7 @@ def why_discarded(receipt: Receipt) -> str | None:
     return None
 
 
-def read(number: int, receipt: Receipt) -> Message:
+def read(number: int, receipt: Receipt, limited: Collection[int]) -> Message:
     """A message that is not discarded. `context` and `integrations` of a batch apply to each item; what the item says
     itself wins."""
     item, kind = receipt.item, str(type_of(receipt))
@@ -140,12 +146,22 @@ def read(number: int, receipt: Receipt) -> Message:
         previous_id=text_of_id(item.get("previousId")) if kind == "alias" else None,
         context_group_id=group_of_context(item.get("context")) or group_of_context(receipt.envelope.get("context")),
         integrations=integrations_of(item.get("integrations"), receipt.envelope.get("integrations")),
+        consent=consent_of(item.get("context"), receipt.envelope.get("context")),
         said=said if isinstance(said, dict) else {},
+        limited=receipt.source in limited,
     )
 
 
 def group_of_context(context: Any) -> str | None:
     return text_of_id(context.get("groupId")) if isinstance(context, dict) else None
+
+
+def consent_of(own: Any, of_envelope: Any) -> Any:
+    """The message's own word wins over that of its batch."""
+    for context in (own, of_envelope):
+        if isinstance(context, dict) and context.get("consent") is not None:
+            return context["consent"]
+    return None
 
 
 def integrations_of(own: Any, of_envelope: Any) -> Any:

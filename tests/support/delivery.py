@@ -1,7 +1,7 @@
 """Delivery by hand: the real store, worker and sandbox, and a clock that moves only when told to."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,7 @@ import httpx
 
 from gainsight_destination.deliver.worker import DeliveryWorker
 from gainsight_destination.destinations.contract import Connected
-from gainsight_destination.destinations.gainsight.destination import GainsightDestination
-from gainsight_destination.destinations.gainsight.settings import parse_settings
+from gainsight_destination.destinations.registry import build
 from gainsight_destination.observe.status import status
 from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
@@ -27,13 +26,25 @@ EVENTS, USAGE = "Segment_Event__gc", "Segment_Usage_Daily__gc"
 class Delivery:
     """One destination at a sandbox, stepped by hand."""
 
-    def __init__(self, directory: Path, sandbox: RunningSandbox, clock: ManualClock, **settings: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        sandbox: RunningSandbox,
+        clock: ManualClock,
+        *,
+        destination_type: str = "gainsight",
+        limited: Iterable[int] = (),
+        **settings: Any,
+    ) -> None:
+        self.limited = frozenset(limited)
         self.pipeline = Pipeline(directory)
         self.pipeline.connection.close()
         self.sandbox = sandbox
         self.clock = clock
         self.directory = directory
-        self.settings: dict[str, Any] = {"accessKey": ACCESS_KEY, "domain": sandbox.url, "flushSeconds": 1, **settings}
+        self.destination_type = destination_type
+        usual = {"accessKey": ACCESS_KEY, "domain": sandbox.url, "flushSeconds": 1}
+        self.settings: dict[str, Any] = {**(usual if destination_type == "gainsight" else {}), **settings}
         self.version = 0
         self.open()
 
@@ -41,8 +52,10 @@ class Delivery:
         """As a start of the server does: nothing is remembered but what the store holds."""
         self.version += 1
         self.database = Database(self.directory / "state.db")
-        self.destination = GainsightDestination(parse_settings(self.settings))
-        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination)
+        settings = dict(self.settings)
+        consent = frozenset(settings.pop("consentCategories", ()))
+        self.destination = build(self.destination_type, settings)
+        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination, consent)
         self.worker = DeliveryWorker(
             self.database,
             self.pipeline.log,
@@ -53,7 +66,13 @@ class Delivery:
             transport=httpx.AsyncHTTPTransport(verify=PLAIN),
         )
         self.resolver = self.database.submit(
-            lambda connection: Resolver(connection, self.pipeline.log, [self.connected], duplicate_window_ms=WINDOW_MS)
+            lambda connection: Resolver(
+                connection,
+                self.pipeline.log,
+                [self.connected],
+                duplicate_window_ms=WINDOW_MS,
+                limited=self.limited,
+            )
         ).result()
 
     async def close(self) -> None:
@@ -92,7 +111,7 @@ class Delivery:
         while self.clock.now_ms() < end_ms:
             wait_ms = await self.worker.step()
             if wait_ms:
-                ((open_records,),) = await self.read("SELECT count(*) FROM records WHERE state = 'dirty'")
+                ((open_records,),) = await self.read("SELECT count(*) FROM records WHERE state IN ('dirty', 'queued')")
                 if not open_records:
                     return
                 self.clock.advance(wait_ms / 1000)

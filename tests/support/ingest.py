@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gainsight_destination.clock import Clock
@@ -11,9 +12,11 @@ from gainsight_destination.eventlog.contract import Entry, EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer, listen
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.runtime.options import address_of
+from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.workspace.model import Source
 
@@ -73,15 +76,16 @@ async def running_ingest(
     log: EventLog | None = None,
     unwell: Callable[[], Sequence[str]] = tuple,
     max_queued_bytes: int = 64_000_000,
+    public_url: PublicUrl | None = None,
 ) -> AsyncIterator[Ingest]:
     """Serve on a free port until the end of the block."""
     clock = clock or StoppedClock()
     write_sources(folder / "state.db", sources)
     log = log or SqliteEventLog(folder / "log.db")
     commits = GroupCommit(log, clock=clock, max_queued_bytes=max_queued_bytes)
-    stored = StoredSources(folder / "state.db", clock=clock)
+    stored = StoredSources(folder / "state.db", clock=clock, read_sources=partial(read_sources, folder))
     stored.refresh()
-    app = IngestApp(log=commits, sources=stored, clock=clock, unwell=unwell)
+    app = IngestApp(log=commits, sources=stored, clock=clock, unwell=unwell, public_url=public_url)
     listener = listen("127.0.0.1", 0)
     opened = asyncio.Event()
     server = IngestServer(app, listener, clock=clock, opened=opened.set)

@@ -43,9 +43,17 @@ SCHEMA = Schema("Any", {name: Field(name, TYPES.get(name, "STRING")) for name in
 
 
 class Pipeline:
-    """One destination connected to sources 1 and 2; source 3 is not connected."""
+    """One destination connected to sources 1 and 2; source 3 is not connected. `limited`: those of limited trust."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        limited: Iterable[int] = (),
+        consentCategories: Sequence[str] = (),  # noqa: N803
+        **settings: Any,
+    ) -> None:
+        self.limited = frozenset(limited)
         self.directory = directory
         self.log = SqliteEventLog(directory / "log.db")
         self.connection = connect(directory / "state.db")
@@ -55,7 +63,8 @@ class Pipeline:
             parse_settings({"accessKey": ACCESS_KEY, "domain": "http://127.0.0.1:8090", **settings})
         )
         self.destination._schemas = dict.fromkeys(("company", "person", "event", "usage"), SCHEMA)
-        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination)
+        consent = frozenset(consentCategories)
+        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination, consent)
         self.connection.executescript(
             """
             INSERT OR IGNORE INTO sources (id, name, write_key) VALUES (1, 'website', 'w1'), (2, 'server', 'w2'),
@@ -69,16 +78,33 @@ class Pipeline:
     def restart(self, destinations: Sequence[Connected] | None = None) -> None:
         """A new resolver that remembers nothing, as after a crash; perhaps with other destinations enabled."""
         enabled = [self.connected] if destinations is None else destinations
-        self.resolver = Resolver(self.connection, self.log, enabled, duplicate_window_ms=WINDOW_MS)
+        with transaction(self.connection):
+            self.resolver = Resolver(
+                self.connection, self.log, enabled, duplicate_window_ms=WINDOW_MS, limited=self.limited
+            )
 
-    def reconfigure(self, **settings: Any) -> None:
+    def trust(self, *, limited: Iterable[int]) -> None:
+        """Another trust of sources from now on, as the engine takes it over."""
+        self.limited = frozenset(limited)
+        self.restart()
+        self.review()
+
+    def review(self, chunk: int = 2) -> None:
+        """What the engine does at the start of a configuration and every minute."""
+        more = True
+        while more:
+            with transaction(self.connection):
+                more = self.resolver.review(self.connected, self.now_ms, limit=chunk)
+
+    def reconfigure(self, *, consentCategories: Sequence[str] = (), **settings: Any) -> None:  # noqa: N803
         """Other settings of the destination from now on."""
         schemas = self.destination._schemas
         self.destination = GainsightDestination(
             parse_settings({"accessKey": ACCESS_KEY, "domain": "http://127.0.0.1:8090", **settings})
         )
         self.destination._schemas = schemas
-        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination)
+        consent = frozenset(consentCategories)
+        self.connected = Connected(1, "gainsight", frozenset({1, 2}), self.destination, consent)
         self.restart()
 
     def resolve_parked(self) -> None:
@@ -92,7 +118,17 @@ class Pipeline:
 
     def send(self, *messages: Mapping[str, Any], source: int = 1, received_at_ms: int | None = None) -> None:
         """Append one batch request, as ingest would."""
-        body = json.dumps({"batch": list(messages)}).encode()
+        self.send_envelope({}, *messages, source=source, received_at_ms=received_at_ms)
+
+    def send_envelope(
+        self,
+        envelope: Mapping[str, Any],
+        *messages: Mapping[str, Any],
+        source: int = 1,
+        received_at_ms: int | None = None,
+    ) -> None:
+        """As `send`, with what the messages share."""
+        body = json.dumps({**envelope, "batch": list(messages)}).encode()
         at_ms = self.now_ms if received_at_ms is None else received_at_ms
         self.log.append([Entry(source, EntryKind.BATCH, at_ms, len(messages), body)])
 

@@ -37,10 +37,12 @@ class Story:
     too_late: Sequence[str] = ()
     """Companies that appear when those messages have been given up."""
     title: str = "(say in one line what goes wrong)"
+    limited: Sequence[int] = ()
+    """Sources of limited trust."""
 
     def __repr__(self) -> str:
         """As a file in tests/data/oracle has it."""
-        names = ("title", "settings", "in_time", "too_late", "messages")
+        names = ("title", "settings", "in_time", "too_late", "limited", "messages")
         return json.dumps({name: getattr(self, name) for name in names}, ensure_ascii=False)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -57,6 +59,7 @@ def story_of(document: Mapping[str, Any]) -> Story:
         document.get("in_time", ()),
         document.get("too_late", ()),
         document["title"],
+        document.get("limited", ()),
     )
 
 
@@ -141,6 +144,15 @@ INTEGRATIONS = st.sampled_from(
         *({"gainsight": False}, {"Mixpanel": False}, {"All": True, "Gainsight": False}),
     ]
 )
+CONSENTS = st.sampled_from(
+    [
+        *({}, None, "granted", [], 5, {"version": 2}),
+        *({"categoryPreferences": told} for told in ({}, None, "all", [True], {"Analytics": True})),
+        *({"categoryPreferences": {"analytics": told}} for told in (True, True, False, None, "true", 1)),
+        *({"categoryPreferences": {"analytics": told, "ads é": True}} for told in (True, True, False)),
+        {"categoryPreferences": {"ads é": True}},
+    ]
+)
 INVALID = st.sampled_from(
     [5, None, "track", [], {"type": "delete", "userId": "u1"}, {"userId": "u1", "event": "Seen"}]
 ) | (
@@ -183,6 +195,7 @@ SETTINGS = {
     "personFields": st.sampled_from([{"opt_out": "EmailOptOut", "bio": "Comments"}, {"firstName": "Location"}]),
     "eventFields": st.sampled_from([{"rows": "Rows__gc", "plan.tier": "Plan__gc"}, {"at": "At__gc"}]),
     "events": st.sampled_from([["Order Completed"], [{"key": "order-completed", "value": {}}, "seen"], ["発注 😀"]]),
+    "consentCategories": st.sampled_from([["analytics"], ["analytics"], ["analytics", "ads é"]]),
     "eventObject": st.none(),
     "usageObject": st.none(),
     "peoplePath": st.just("/v1.0/api/people"),
@@ -288,7 +301,9 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
     if kind != "group" and draw(rarely):
         item["context"] = {"groupId": draw(ACCOUNTS | NO_ACCOUNTS)}
     if kind == "identify" and draw(rarely):
-        item["context"] = item.get("context", {}) | {"traits": item.pop("traits")}
+        item.setdefault("context", {})["traits"] = item.pop("traits")
+    if draw(st.integers(0, 3)) == 3:
+        item.setdefault("context", {})["consent"] = draw(CONSENTS)
     if draw(rarely):
         item["integrations"] = draw(INTEGRATIONS)
     return item
@@ -314,7 +329,7 @@ def told_messages(draw: st.DrawFn) -> dict[str, Any]:
     if special == 17:
         message["repeats"] = draw(st.integers(1, 5))
     elif special == 16:
-        envelope |= {"context": {"groupId": draw(ACCOUNTS)}}
+        envelope |= {"context": {"groupId": draw(ACCOUNTS), "consent": draw(CONSENTS)}}
     elif special == 15:
         envelope |= {"integrations": draw(INTEGRATIONS)}
     elif special == 14:
@@ -393,4 +408,10 @@ def stories(draw: st.DrawFn, *, longest: int) -> Story:
     appear = draw(st.sampled_from([0, 0, 1, 2]))
     if settings.get("createCompanies"):
         appear = 0
-    return Story(told, settings, LATE if appear == 1 else (), LATE if appear == 2 else ())
+    return Story(
+        told,
+        settings,
+        LATE if appear == 1 else (),
+        LATE if appear == 2 else (),
+        limited=draw(st.sampled_from([(), (), (1,), (2, 3)])),
+    )

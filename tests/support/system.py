@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ import httpx
 import segment.analytics as segment
 import yaml
 
+from gainsight_destination.clock import SystemClock
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe.status import balanced, status
 from gainsight_destination.store.database import connect
+from gainsight_destination.workspace.service import apply_content
 from tests.support.pipeline import ACCESS_KEY
 
 PROGRAM = [sys.executable, "-m", "gainsight_destination"]
@@ -57,9 +59,9 @@ def children(pid: int) -> list[int]:
 
 
 class System:
-    """A sandbox and a server with one source and one destination, in one directory."""
+    """A sandbox and a server with one destination and, unless told otherwise, one source, in one directory."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, *, sources: Sequence[Mapping[str, Any]] = (), **settings: Any) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.ports = {name: free_port() for name in ("sandbox", "ingest", "console")}
@@ -67,6 +69,7 @@ class System:
         self.ingest_url = f"http://127.0.0.1:{self.ports['ingest']}"
         self.console_url = f"http://127.0.0.1:{self.ports['console']}"
         self.settings = {"accessKey": ACCESS_KEY, "domain": self.sandbox_url, "flushSeconds": 1, **settings}
+        self.sources = list(sources) or [{"name": "website", "writeKey": WRITE_KEY}]
         self.environment: dict[str, str] = {}
         """What its processes get beside this one's own environment."""
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -119,13 +122,19 @@ class System:
         process.wait()
 
     def write_workspace(self) -> None:
-        workspace = {
-            "sources": [{"name": "website", "writeKey": WRITE_KEY}],
-            "destinations": [
-                {"name": "gainsight", "type": "gainsight", "sources": ["website"], "settings": self.settings}
-            ],
+        (self.directory / "workspace.yaml").write_text(yaml.safe_dump(self.workspace()))
+
+    def workspace(self) -> dict[str, Any]:
+        names = [source["name"] for source in self.sources]
+        return {
+            "sources": self.sources,
+            "destinations": [{"name": "gainsight", "type": "gainsight", "sources": names, "settings": self.settings}],
         }
-        (self.directory / "workspace.yaml").write_text(yaml.safe_dump(workspace))
+
+    def apply_workspace(self) -> None:
+        """Make the running server take over what was changed here; it does so by itself within two seconds."""
+        content = json.dumps(self.workspace())
+        apply_content(self.data, content, clock=SystemClock(), actor="ada", environ={})
 
     def kill_serve(self) -> None:
         """End the server as a crash would: both processes, at once."""

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from gainsight_destination.observe.status import balanced, status
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.link import ParentLink
 from gainsight_destination.runtime.options import EngineOptions, Retention
+from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.sandbox.app import create_app
 from gainsight_destination.store.database import connect
 from gainsight_destination.store.migrate import migrate
@@ -185,7 +187,8 @@ class VirtualProduct:
             with_state.close()
         self.log = SqliteEventLog(self.data / "log.db")
         self.commits = GroupCommit(self.log, clock=self.clock)
-        self.sources = StoredSources(self.data / "state.db", clock=self.clock)
+        read = partial(read_sources, self.data)
+        self.sources = StoredSources(self.data / "state.db", clock=self.clock, read_sources=read)
         self.sources.refresh()
         app = IngestApp(log=self.commits, sources=self.sources, clock=self.clock)
         self.senders = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ingest")

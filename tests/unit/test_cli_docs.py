@@ -49,10 +49,15 @@ def test_every_command_and_exit_code_is_documented() -> None:
     assert {str(int(code)) for code in ExitCode} - set(shown) == set()
 
 
-def test_example_of_the_page_is_a_workspace() -> None:
-    """The file that docs/workspace.md shows is read without a problem."""
-    (example,) = re.findall(r"```yaml\n(.+?)```", (DOCS / "workspace.md").read_text("utf-8"), re.DOTALL)
-    environ = {"WEBSITE_WRITE_KEY": "wk", "GAINSIGHT_ACCESS_KEY": "5a4dbc0e-5a4d-4b0c-8e5a-4dbc0e5a4dbc"}
-    spec = read_spec(example, environ=environ)
-    assert spec.problems == ()
-    assert spec.destinations[0].sources == ("website",)
+def test_examples_of_the_page_are_workspaces() -> None:
+    """The files that docs/workspace.md and docs/webhooks.md show are read without a problem."""
+    page = (DOCS / "workspace.md").read_text("utf-8")
+    examples = re.findall(r"```yaml\n(.+?)```", page, re.DOTALL)
+    environ = {name: f"value-of-{name}" for name in re.findall(r"\$\{(\w+)\}", page)}
+    specs = [read_spec(example, environ=environ) for example in examples]
+    webhooks = (DOCS / "webhooks.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.+?)```", webhooks, re.DOTALL)
+    specs.append(read_spec(example, environ={"SEGMENT_WRITE_KEY": "wk", "SEGMENT_SECRET": "secret"}))
+    assert [spec.problems for spec in specs] == [(), (), ()]
+    assert specs[0].destinations[0].sources == ("website",)
+    assert [source.name for source in specs[1].sources] == ["website", "from segment"]

@@ -1,8 +1,36 @@
-"""The `integrations` truth table and the allowlist's matching, against vectors of Segment's own code."""
+"""Consent as Segment documents it, the `integrations` truth table and the allowlist's matching."""
 
 import pytest
 
-from gainsight_destination.resolve.filters import Allowlist, enabled_by_integrations, to_no_case
+from gainsight_destination.resolve.filters import Allowlist, consented, enabled_by_integrations, to_no_case
+
+
+@pytest.mark.parametrize(
+    ("consent", "allowed"),
+    [
+        (None, True),
+        (b"{}", True),
+        (b'{"version":2}', True),
+        (b'{"categoryPreferences":null}', True),
+        (b'{"categoryPreferences":{}}', False),
+        (b'{"categoryPreferences":{"ads":true,"analytics":true}}', True),
+        (b'{"categoryPreferences":{"ads":true,"analytics":true,"other":false}}', True),
+        (b'{"categoryPreferences":{"ads":true,"analytics":false}}', False),
+        (b'{"categoryPreferences":{"ads":true}}', False),
+        (b'{"categoryPreferences":{"ads":true,"Analytics":true}}', False),
+        (b'{"categoryPreferences":{"ads":true,"analytics":"true"}}', False),
+        (b'{"categoryPreferences":{"ads":true,"analytics":1}}', False),
+        (b'{"categoryPreferences":["ads","analytics"]}', False),
+        (b'{"categoryPreferences":"all"}', False),
+        (b'"granted"', False),
+        (b"true", False),
+        (b"[", False),
+    ],
+)
+def test_consent(consent: bytes | None, allowed: bool) -> None:
+    """Without preferences nothing is held back; with some, every category needs `true`; odd ones are no consent."""
+    assert consented(consent, {"ads", "analytics"}) is allowed
+    assert consented(consent, ()) is True
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,12 @@ def check(data: DataOption = Path("data"), destination: DestinationOption = None
     from gainsight_destination.cli.data_directory import open_data
     from gainsight_destination.destinations.gainsight.check import needed_fields
     from gainsight_destination.destinations.gainsight.settings import parse_settings
+    from gainsight_destination.errors import UserError
 
     with open_data(data) as opened:
         chosen = opened.destination(destination)
+    if chosen.type != "gainsight":
+        raise UserError(f"{chosen.name} is of type {chosen.type}; only `gainsight` has objects and fields to check")
     settings = parse_settings(chosen.settings)
     quiet_logs()
     report = asyncio.run(_check(data, chosen.id, chosen.name, settings))

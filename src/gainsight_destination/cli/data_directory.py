@@ -44,7 +44,9 @@ class OpenData:
     def connected(self) -> list[Connected]:
         """The enabled destinations as the resolver sees them."""
         return [
-            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings)) for d in self.destinations() if d.enabled
+            Connected(d.id, d.name, d.source_ids, build(d.type, d.settings), frozenset(d.consent_categories))
+            for d in self.destinations()
+            if d.enabled
         ]
 
 

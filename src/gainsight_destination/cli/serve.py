@@ -57,6 +57,15 @@ def serve(
             help="The private port: health and metrics.",
         ),
     ] = "127.0.0.1:8081",
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="GAINSIGHT_DESTINATION_PUBLIC_URL",
+            help="Where SDKs reach the public port: https://HOST[:PORT][/PREFIX]. Settings documents name it; without "
+            "it they name the host that was asked for. Set it when a proxy is in front.",
+        ),
+    ] = None,
     log_retention_days: RetentionDaysOption = 7,
     log_retention_gb: RetentionGbOption = 20,
 ) -> None:
@@ -65,6 +74,7 @@ def serve(
     from gainsight_destination.runtime.lean import without_rich
 
     with without_rich():
+        from gainsight_destination.ingest.public_url import PublicUrl
         from gainsight_destination.observe.logs import configure_logs
         from gainsight_destination.runtime.options import Address, Retention, ServeOptions
         from gainsight_destination.runtime.serve import run_serve
@@ -82,6 +92,7 @@ def serve(
         console=Address.parse(console),
         workspace_file=workspace,
         retention=Retention(log_retention_days, log_retention_gb),
+        public_url=PublicUrl.parse(public_url) if public_url else None,
     )
     code = run_serve(options, clock=SystemClock(), announce=announce)
     if code:

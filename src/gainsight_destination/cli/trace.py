@@ -75,6 +75,7 @@ def _decision(part: str, key: str, told: dict[str, Any]) -> list[str]:
     evidence = "".join(f", {name} {told[name]}" for name in ("from", "message", "since") if name in told)
     evidence += f" ({told['note']})" if "note" in told else ""
     lines = [f"  {part} {told[key] if told[key] is not None else 'none'}: {told.get('rule', '')}{evidence}"]
+    lines += [f"    ignored: {told['ignored']}"] if "ignored" in told else []
     return lines + [f"    {told[name]}" for name in ("warning", "company") if name in told]
 
 

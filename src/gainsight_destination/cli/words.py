@@ -12,6 +12,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "batch_too_long": "beyond the 2,500th message of a batch",
         "message_too_large": "over 32 KB",
         "type_not_supported": "of a type that Segment does not have",
+        "deletion_request": "that ask to delete a user; nothing is deleted, do it in Gainsight",
         "no_user_anon_id": "without a user: neither userId nor anonymousId",
         "id_not_string": "with an id that is no text",
         "event_not_defined": "without an event name",
@@ -27,11 +28,13 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "internal_error": "set aside because of a mistake of ours; please report it",
     },
     "filtered": {
-        "unsupported_type": "page views and other types that Gainsight does not get",
-        "integrations_object": "that the sender keeps from Gainsight (integrations)",
+        "unsupported_type": "page views and other types that it does not get",
+        "end_user_consent": "whose users did not consent to it",
+        "integrations_object": "that the sender keeps from it (integrations)",
         "event_not_listed": "not in your list of events",
         "no_email": "about users whose e-mail is not known",
         "switched_off": "events, while event rows and daily usage are both switched off",
+        "untrusted_account": "of a source with limited trust, about another account than the user's",
         "no_account": "that waited in vain to learn their account",
         "unknown_company": "that waited in vain for their company to be in Gainsight",
     },
@@ -44,17 +47,18 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
 BOOKS: Final[Mapping[str, str]] = {
     "discarded": "could not be used",
     "duplicates": "had come before",
-    "filtered": "are not for Gainsight",
+    "filtered": "are not for this destination",
     "parked": "wait for what is not known yet",
     "pending": "are on their way",
-    "delivered": "are in Gainsight",
-    "dead": "were refused by Gainsight",
+    "delivered": "have arrived",
+    "dead": "were refused",
 }
 """What each part of the books says of its messages; the part's own name stands before it."""
 
 RECORD_STATES: Final[Mapping[str, str]] = {
     "clean": "up to date",
     "dirty": "waiting",
+    "queued": "waiting for their user's message before",
     "parked": "waiting for Gainsight to have their company",
     "dead": "refused",
 }
@@ -63,6 +67,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "doubtful_account_id": "account ids that may not be Salesforce's",
     "message_id_conflict": "messages that came twice with different content; the first counts",
     "odd_email": "e-mails without the shape of an address, not used",
+    "untrusted_account_ignored": "accounts that a source with limited trust named in vain; see what it sends",
     "trait_unmapped": "traits that have no field in Gainsight, not sent",
     "field_not_writable": "fields that are missing or read-only in Gainsight, left out",
     "value_skipped": "values that do not fit their field's type, left out",

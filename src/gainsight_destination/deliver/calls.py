@@ -70,7 +70,14 @@ class EngineCalls:
         started_ms = self._clock.now_ms()
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                response = await self._client.request(call.method, call.path, params=call.query or None, json=call.body)
+                response = await self._client.request(
+                    call.method,
+                    call.path,
+                    params=call.query or None,
+                    headers=call.headers,
+                    content=call.content,
+                    json=call.body if call.content is None else None,
+                )
             answer = _answer(response)
         except TimeoutError as error:
             self._report(call, "TimeoutError", started_ms)

@@ -3,6 +3,7 @@
     clean --(a message)--> dirty --(delivered)--> clean
     dirty --(rejected)--> dead --(retried, or a new message)--> dirty
     dirty --(parked)--> parked --(delivered)--> clean
+    queued --(the one before it in its lane is clean or dead)--> dirty
 
 An outcome belongs to a record's version: what came while the call was under way keeps the record dirty.
 """
@@ -25,6 +26,7 @@ from gainsight_destination.destinations.contract import (
 from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
 from gainsight_destination.records.deliveries import shift_waiting
+from gainsight_destination.records.lanes import go_on
 
 LONGEST_JOB_MS = 45 * 60_000
 """Gainsight documents up to 30 minutes for an asynchronous people request."""
@@ -52,11 +54,13 @@ def apply(
     `referenced` are the objects that other records point at.
     """
     books = Books()
+    ended: list[int] = []
     reached: dict[Reference, str | None] = {}
     for record_id, outcome in sorted(outcomes.items()):
         record = sent[record_id]
         if isinstance(outcome, Delivered):
             _delivered(connection, books, record, outcome, now_ms)
+            ended.append(record_id)
             references.set_missing(connection, destination_id, record_id, outcome.missing, now_ms)
             if record.object in referenced:
                 reached[Reference(record.object, record.name)] = outcome.remote_id or ""
@@ -64,12 +68,14 @@ def apply(
             _close(connection, books, record, now_ms)
         elif isinstance(outcome, Rejected):
             _rejected(connection, books, record, outcome, now_ms)
+            ended.append(record_id)
         elif isinstance(outcome, Parked):
             _parked(connection, books, record_id, outcome, now_ms)
         elif isinstance(outcome, Submitted):
             connection.execute("UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + LONGEST_JOB_MS, record_id))
         else:
             defer(connection, record_id, outcome, now_ms)
+    go_on(connection, destination_id, ended)
     references.learn(connection, destination_id, reached, now_ms)
     books.flush(connection)
 
@@ -137,6 +143,7 @@ def _parked(connection: sqlite3.Connection, books: Books, record_id: int, outcom
 
 def defer(connection: sqlite3.Connection, record_id: int, outcome: Deferred, now_ms: int) -> None:
     """Try a record again later."""
+    assert outcome.seconds is not None
     connection.execute(
         "UPDATE records SET due_at_ms = ?, reason = ?, attempts = attempts + ?, presence = coalesce(?, presence),"
         " batch_limit = coalesce(?, batch_limit) WHERE id = ?",

@@ -7,6 +7,7 @@ from typing import Any
 from gainsight_destination.destinations.contract import Delivery, Statement
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.events.message import Message, decode_body, messages_of
+from gainsight_destination.events.original import original_of
 from gainsight_destination.records import deliveries
 from gainsight_destination.resolve.identities import ANONYMOUS, IdentityGraph
 
@@ -64,6 +65,17 @@ class StoreReader:
             return decode_body(row[0])
         message = self._messages_around(offset).get(offset)
         return None if message is None else decode_body(message.body)
+
+    def original(self, offset: int) -> bytes | None:
+        row = self._connection.execute("SELECT message FROM kept_originals WHERE offset = ?", (offset,)).fetchone()
+        if row is not None:
+            return bytes(row[0])
+        logged = self._log.entry_of(offset)
+        return None if logged is None else original_of(logged, offset, self._source_name(logged.entry.source_id))
+
+    def _source_name(self, source_id: int) -> str:
+        row = self._connection.execute("SELECT name FROM sources WHERE id = ?", (source_id,)).fetchone()
+        return str(source_id) if row is None else str(row[0])
 
     def _messages_around(self, offset: int) -> dict[int, Message]:
         for messages in self._entries.values():

@@ -382,6 +382,13 @@ class DeliveryWorker:
             for draft in drafts
         }
         notices = [notice for draft in drafts for notice in draft.notices]
+        attempts = {draft.record.id: draft.record.attempts + 1 for draft in drafts}
+        found = {
+            record_id: replace(outcome, seconds=backoff_seconds(attempts[record_id], self._jitter))
+            if isinstance(outcome, Deferred) and outcome.seconds is None
+            else outcome
+            for record_id, outcome in found.items()
+        }
         now_ms = self._clock.now_ms()
 
         def write(connection: sqlite3.Connection) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gainsight_destination.destinations.gainsight import settings as gainsight
+from gainsight_destination.destinations.gainsight_classic import settings as gainsight_classic
+from gainsight_destination.destinations.webhook import settings as webhook
 from gainsight_destination.errors import UserError
 
 
@@ -38,7 +40,29 @@ GAINSIGHT = CatalogEntry(
     connection_modes={"cloud": ("web", "mobile", "server"), "device": ()},
 )
 
-CATALOG: Mapping[str, CatalogEntry] = {entry.slug: entry for entry in (GAINSIGHT,)}
+GAINSIGHT_CLASSIC = CatalogEntry(
+    slug="gainsight-classic",
+    name="Gainsight (classic clickstream)",
+    description="Each message as it came, to the endpoint of Segment's original Gainsight integration.",
+    parse_settings=gainsight_classic.parse_settings,
+    warnings=gainsight_classic.warnings,
+    secret_settings=gainsight_classic.SECRET_SETTINGS,
+    methods={"identify": True, "track": True, "group": True, "page": False, "screen": False, "alias": False},
+    connection_modes={"cloud": ("web", "mobile", "server"), "device": ()},
+)
+
+WEBHOOK = CatalogEntry(
+    slug="webhook",
+    name="Webhook",
+    description="Each message as a signed POST to a server of your own.",
+    parse_settings=webhook.parse_settings,
+    warnings=webhook.warnings,
+    secret_settings=webhook.SECRET_SETTINGS,
+    methods=dict.fromkeys(("identify", "track", "group", "page", "screen", "alias"), True),
+    connection_modes={"cloud": ("web", "mobile", "server"), "device": ()},
+)
+
+CATALOG: Mapping[str, CatalogEntry] = {entry.slug: entry for entry in (GAINSIGHT, GAINSIGHT_CLASSIC, WEBHOOK)}
 
 
 def entry_of(slug: str, catalog: Mapping[str, CatalogEntry] = CATALOG) -> CatalogEntry:

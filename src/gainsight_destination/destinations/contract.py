@@ -1,9 +1,12 @@
-"""What a record destination declares and does, so that the engine need not know whom it delivers to.
+"""What a destination declares and does, so that the engine need not know whom it delivers to.
 
 A *record destination* keeps records in another system equal to what the messages say. It declares its objects in the
 order in which they must be delivered, says for each resolved message which records it touches (`place`, pure), and
 computes what a record should hold (`project`, reads only the store). The engine keeps books, versions, batches, quota,
 retries and dead letters; it hands due records to `deliver`, which makes the calls through the engine's `Calls`.
+
+A *message destination* gets each message as it came, in order per user. To the engine it is a record destination with
+one `ordered` object, whose records are the messages; see destinations/messages.py.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,6 +45,8 @@ class Delivery(msgspec.Struct, gc=False):
     dead_records: int = 0
     without_account: bool = False
     """It waited in vain for an account and is to be delivered without one."""
+    untrusted: bool = False
+    """Its source is not believed about `said_account`: another account is in force for its user."""
 
 
 class Statement(msgspec.Struct, frozen=True, gc=False):
@@ -121,12 +126,17 @@ class Draft:
 
 
 class Call(NamedTuple):
-    """One HTTP request to the destination's system, without credentials. `body` is JSON."""
+    """One HTTP request to the destination's system, without credentials. `body` is JSON.
+
+    `content`: the body as it has to go over the wire, when every byte counts; `headers` go with this call alone.
+    """
 
     method: str
     path: str
     body: Any = None
     query: tuple[tuple[str, str], ...] = ()
+    content: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
     inserts: bool = False
     """Sending it twice could create something twice."""
 
@@ -182,9 +192,9 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Nothing wrong with the record; try again after this time."""
+    """Nothing wrong with the record; try again after this time (None: the longer, the more attempts have failed)."""
 
-    seconds: float
+    seconds: float | None
     reason: str
     failed: bool = False
     """It counts as an attempt that failed."""
@@ -305,6 +315,10 @@ class RecordReader(Protocol):
         """Properties or traits of a message; None when neither log nor store holds it any more."""
         ...
 
+    def original(self, offset: int) -> bytes | None:
+        """The whole message of an `ordered` object as JSON, as Segment hands it to a destination; None as above."""
+        ...
+
     def statements(self, record_id: int) -> list[tuple[int, str, Statement, Mapping[str, Any]]]:
         """(at_ms, message id, statement, traits) about a record, oldest first by (at_ms, message id)."""
         ...
@@ -324,6 +338,7 @@ class ObjectSpec:
 
     `per_message`: each record belongs to one message and can be forgotten with it; a destination has one such object
     at most. `referenced`: others point at it. `upserted`: one call takes those that are there and those that are not.
+    `ordered`: the records are the messages themselves, and those of one user go one after another; `per_message` too.
     """
 
     name: str
@@ -331,6 +346,7 @@ class ObjectSpec:
     per_message: bool = False
     referenced: bool = False
     upserted: bool = False
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,15 +361,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How long late facts matter, in milliseconds since receipt."""
+    """How long late facts matter, in milliseconds since receipt; until then a message and its story are kept."""
 
     park_ms: int
     parked_then_deliver: bool
     correction_ms: int
+    movable: bool = True
+    """False: what a message touches does not depend on facts, and it is never delivered twice because of one."""
 
 
 class RecordDestination(Protocol):
-    """One configured destination that keeps records. Built from settings; remembers nothing but metadata."""
+    """One configured destination. Built from settings; remembers nothing but metadata."""
 
     @property
     def integration_name(self) -> str:
@@ -441,3 +459,5 @@ class Connected:
     name: str
     source_ids: frozenset[int]
     destination: RecordDestination
+    consent_categories: frozenset[str] = frozenset()
+    """What a message's end user has to have consented to, if the message says anything about consent."""

@@ -167,3 +167,18 @@ def _all(read: Callable[[Any], T], rows: Any) -> dict[str, T]:
     if wrong:
         raise WrongValueError("has wrong rows: " + "; ".join(wrong))
     return found
+
+
+def event_name(value: Any) -> str:
+    """A row of the allowlist: a name, or an object whose `key` is the name, as the original integration had it."""
+    if isinstance(value, Mapping):
+        if not isinstance(value.get("key"), str) or not value["key"].strip():
+            raise WrongValueError("must have the name of a track event as its key")
+        name = value["key"]
+    else:
+        name = value
+    if not isinstance(name, str):
+        raise WrongValueError(f"must be the name of a track event; {described(value)}")
+    if not name.strip():
+        raise WrongValueError("is empty; name a track event or leave the row out")
+    return name

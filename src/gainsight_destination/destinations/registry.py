@@ -4,13 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from gainsight_destination.destinations.contract import RecordDestination
+from gainsight_destination.destinations.gainsight import settings as gainsight
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
-from gainsight_destination.destinations.gainsight.settings import parse_settings
+from gainsight_destination.destinations.gainsight_classic import settings as gainsight_classic
+from gainsight_destination.destinations.gainsight_classic.destination import GainsightClassicDestination
+from gainsight_destination.destinations.webhook import settings as webhook
+from gainsight_destination.destinations.webhook.destination import WebhookDestination
 from gainsight_destination.errors import UserError
 
 
 def build(slug: str, settings: Mapping[str, Any]) -> RecordDestination:
     """The destination of this type with these settings. Raises UserError."""
     if slug == "gainsight":
-        return GainsightDestination(parse_settings(settings))
+        return GainsightDestination(gainsight.parse_settings(settings))
+    if slug == "gainsight-classic":
+        return GainsightClassicDestination(gainsight_classic.parse_settings(settings))
+    if slug == "webhook":
+        return WebhookDestination(webhook.parse_settings(settings))
     raise UserError(f"there is no destination type {slug!r}")

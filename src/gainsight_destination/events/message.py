@@ -18,6 +18,8 @@ from gainsight_destination.events.timestamps import correct_ms, parse_timestamp_
 
 MAX_MESSAGE_BYTES: Final = 32_768
 """Segment documents 32 KB for one event; its published code says 32,768."""
+MAX_PROCESSED_BYTES: Final = 65_536
+"""What another pipeline took in at 32 KB comes from there with more in it: ids, dates, context."""
 MAX_BATCH_MESSAGES: Final = 2_500
 """Segment documents 2,500 events in one batch."""
 
@@ -57,6 +59,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     previous_id: str | None = None
     context_group_id: str | None = None
     integrations: Any = None
+    consent: bytes | None = None
+    """`context.consent` as it came, JSON that is not null; what it says is read where somebody asks for it."""
     body: bytes = b"{}"
     """`properties` of a track, page or screen, `traits` of an identify or group: a JSON object as it came."""
 
@@ -71,6 +75,7 @@ class Discarded(msgspec.Struct, frozen=True, gc=False):
 
 class _Context(msgspec.Struct, gc=False):
     group_id: str | int | float | None = msgspec.field(default=None, name="groupId")
+    consent: msgspec.Raw = NOTHING
     traits: msgspec.Raw = NOTHING
 
 
@@ -119,7 +124,9 @@ class _Frame(msgspec.Struct, gc=False):
     sent_at_ms: int | None = None
     context_group_id: str | None = None
     integrations: Any = None
+    consent: bytes | None = None
     corrected: bool = False
+    max_bytes: int = MAX_MESSAGE_BYTES
 
 
 def read_entry(logged: LoggedEntry) -> Iterator[Message | Discarded]:
@@ -154,18 +161,21 @@ def messages_of(logged: LoggedEntry) -> dict[int, Message]:
 def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
     entry = logged.entry
     if entry.kind is EntryKind.ARCHIVE:
-        return _Frame(logged, None, corrected=True), _decode_items(entry.body)
+        return _Frame(logged, None, corrected=True, max_bytes=MAX_PROCESSED_BYTES), _decode_items(entry.body)
     if entry.kind is not EntryKind.BATCH:
         return _Frame(logged, _TYPE_OF_KIND[entry.kind]), [entry.body]
     envelope = _decode_envelope(entry.body)
     context = _value(envelope.context)
+    if not isinstance(context, dict):
+        context = {}
     return (
         _Frame(
             logged,
             None,
             sent_at_ms=parse_timestamp_ms(_value(envelope.sent_at)),
-            context_group_id=id_text(context.get("groupId")) if isinstance(context, dict) else None,
+            context_group_id=id_text(context.get("groupId")),
             integrations=_value(envelope.integrations),
+            consent=None if context.get("consent") is None else msgspec.json.encode(context["consent"]),
         ),
         envelope.batch,
     )
@@ -176,7 +186,7 @@ def _value(raw: msgspec.Raw) -> Any:
 
 
 def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Message:
-    if len(memoryview(raw)) > MAX_MESSAGE_BYTES:
+    if len(memoryview(raw)) > frame.max_bytes:
         raise _DiscardError("message_too_large")
     try:
         wire = _decode_wire(raw)
@@ -184,14 +194,17 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         wire = _mend(frame, bytes(raw))
     kind = frame.type or wire.type
     if kind not in TYPES:
-        raise _DiscardError("type_not_supported")
+        raise _unknown_type(kind)
     entry = frame.logged.entry
     user_id, anonymous_id = id_text(wire.user_id), id_text(wire.anonymous_id)
     if user_id is None and (anonymous_id is None or kind == "alias"):
         raise _DiscardError("no_user_anon_id")
-    context_group_id = frame.context_group_id
-    if wire.context is not None and wire.context.group_id is not None:
-        context_group_id = id_text(wire.context.group_id) or context_group_id
+    context_group_id, consent = frame.context_group_id, frame.consent
+    if wire.context is not None:
+        if wire.context.group_id is not None:
+            context_group_id = id_text(wire.context.group_id) or context_group_id
+        if wire.context.consent is not NOTHING:
+            consent = _said_consent(wire.context.consent) or consent
     return Message(
         frame.logged.offset + index,
         entry.source_id,
@@ -206,8 +219,14 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
         _required(wire.previous_id, "previous_id_required") if kind == "alias" else None,
         context_group_id,
         _integrations(frame, wire),
+        consent,
         _body(kind, wire),
     )
+
+
+def _unknown_type(kind: object) -> _DiscardError:
+    """Segment's webhooks say `delete` of a user who is to be forgotten; somebody has to see that."""
+    return _DiscardError("deletion_request" if kind == "delete" else "type_not_supported")
 
 
 def id_text(value: object) -> str | None:
@@ -262,6 +281,10 @@ def _integrations(frame: _Frame, wire: _Wire) -> Any:
     return own if own is not None else frame.integrations
 
 
+def _said_consent(raw: msgspec.Raw) -> bytes | None:
+    return None if bytes(raw) == b"null" else bytes(raw)
+
+
 def _at_ms(frame: _Frame, wire: _Wire) -> int:
     received_at_ms = frame.logged.entry.received_at_ms
     original_ms = parse_timestamp_ms(wire.timestamp)
@@ -290,7 +313,7 @@ def _mend(frame: _Frame, raw: bytes) -> _Wire:
         raise _DiscardError("bad_request")
     kind = frame.type or item.get("type")
     if kind not in TYPES:
-        raise _DiscardError("type_not_supported")
+        raise _unknown_type(kind)
     for name in ("userId", "anonymousId", "groupId", "previousId"):
         if isinstance(item.get(name), (bool, list, dict)):
             raise _DiscardError("id_not_string")
@@ -323,7 +346,9 @@ def _date(value: object) -> str | int | float | None:
 
 
 def _context(value: object) -> _Context | None:
-    return _Context(id_text(value.get("groupId")), _raw(value, "traits")) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return _Context(id_text(value.get("groupId")), consent=_raw(value, "consent"), traits=_raw(value, "traits"))
 
 
 def _raw(item: dict[str, Any], name: str) -> msgspec.Raw:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from gainsight_destination.errors import StorageFullError, UnavailableError, UserError
 
 FULL_DISK_RETRY_SECONDS = 30
@@ -19,7 +21,12 @@ ALLOWED_HEADERS = b"Authorization, Content-Type, Content-Encoding, X-Retry-Count
 EXPOSED_HEADERS = b"Retry-After, X-RateLimit-Reset"
 PREFLIGHT_SECONDS = b"604800"
 
+NOT_KEPT = (b"cache-control", b"no-store")
+"""For what nobody in between may answer in our place."""
+
 Headers = list[tuple[bytes, bytes]]
+
+logger = structlog.get_logger(__name__)
 
 
 class RefusedRequestError(UserError):
@@ -28,17 +35,20 @@ class RefusedRequestError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, headers and a JSON body."""
+    """A status, headers and a body."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
 
-def json_answer(status: int, content: Mapping[str, object], headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
-    body = json.dumps(content, separators=(",", ":")).encode()
+def answer_of(status: int, content_type: bytes, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
     length = str(len(body)).encode()
-    return Answer(status, ((b"content-type", b"application/json"), (b"content-length", length), *headers), body)
+    return Answer(status, ((b"content-type", content_type), (b"content-length", length), *headers), body)
+
+
+def json_answer(status: int, content: Mapping[str, object], headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
+    return answer_of(status, b"application/json", json.dumps(content, separators=(",", ":")).encode(), headers)
 
 
 def failure(status: int, code: str, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
@@ -47,21 +57,33 @@ def failure(status: int, code: str, message: str, headers: Sequence[tuple[bytes,
 
 
 SUCCESS = json_answer(200, {"success": True})
+IGNORED = json_answer(200, {"success": True})
+"""Success in the eyes of the sender, for what is thrown away."""
 NOT_FOUND = failure(404, "not_found", "There is nothing at this path; messages go to /v1/batch and /v1/track")
 BROKEN = failure(500, "internal_error", "The server failed; the request was not stored, try again")
 
 
-def refused(error: RefusedRequestError) -> Answer:
-    return failure(400, "invalid_request", str(error))
+def trouble(error: Exception, route: str) -> Answer:
+    """The answer to a request whose handler raised this. `route` is named in the logs; a path can hold a write key."""
+    if isinstance(error, RefusedRequestError):
+        return failure(400, "invalid_request", str(error))
+    if isinstance(error, UnavailableError):
+        return unavailable(error)
+    logger.error("request failed", route=route, exc_info=error)
+    return BROKEN
 
 
 def unavailable(error: UnavailableError) -> Answer:
-    """503, with the wait in whole seconds under both names that SDKs read."""
-    wait = FULL_DISK_RETRY_SECONDS if isinstance(error, StorageFullError) else BUSY_RETRY_SECONDS
-    seconds = str(wait).encode()
-    reason = "The disk is full" if isinstance(error, StorageFullError) else "The server is busy"
+    if isinstance(error, StorageFullError):
+        return later(503, "unavailable", "The disk is full", FULL_DISK_RETRY_SECONDS)
+    return later(503, "unavailable", "The server is busy", BUSY_RETRY_SECONDS)
+
+
+def later(status: int, code: str, reason: str, retry_seconds: int) -> Answer:
+    """A refusal that repeating does mend, with the wait in whole seconds under both names that SDKs read."""
+    seconds = str(retry_seconds).encode()
     headers = [(b"retry-after", seconds), (b"x-ratelimit-reset", seconds)]
-    return failure(503, "unavailable", f"{reason}; nothing was stored, try again in {wait} seconds", headers)
+    return failure(status, code, f"{reason}; nothing was stored, try again in {retry_seconds} seconds", headers)
 
 
 def health(reasons: Sequence[str]) -> Answer:
@@ -69,6 +91,19 @@ def health(reasons: Sequence[str]) -> Answer:
     if reasons:
         return json_answer(503, {"status": "unwell", "reasons": list(reasons)})
     return json_answer(200, {"status": "ok"})
+
+
+def for_get(answer: Answer, callback: str | None) -> Answer:
+    """The same answer, not to be kept; with a callback as a script that calls this function of the page (JSONP).
+
+    The comment before the script keeps it from being read as anything else, such as a Flash file.
+    """
+    if callback is None:
+        return Answer(answer.status, (*answer.headers, NOT_KEPT), answer.body)
+    headers = [header for header in answer.headers if header[0] not in (b"content-type", b"content-length")]
+    script = b"/**/" + callback.encode() + b"(" + answer.body + b");"
+    headers += [NOT_KEPT, (b"x-content-type-options", b"nosniff")]
+    return answer_of(answer.status, b"application/javascript; charset=utf-8", script, headers)
 
 
 def cors_headers(origin: bytes) -> Headers:

@@ -1,4 +1,4 @@
-"""Finds the write key of a request: the Basic user name, else `writeKey` at the top of the body.
+"""Finds the write key of a request: the Basic user name, else `writeKey` at the top of the body, else in the query.
 
 The password does not matter, and a header that says nothing (Bearer, broken base64, an empty user name) leaves it to
 the body. Write keys inside the items of a batch are not read.
@@ -15,12 +15,13 @@ NO_WRITE_KEY = "An invalid write key was provided"
 """Segment's own words for a missing key."""
 
 
-def write_key_of(authorization: bytes | None, body_write_key: msgspec.Raw) -> str:
+def write_key_of(authorization: bytes | None, body_write_key: msgspec.Raw, query_write_key: str = "") -> str:
     """The write key, trimmed. Raises RefusedRequestError when the request has none."""
     write_key = basic_user_name(authorization) if authorization else ""
     if not write_key and bytes(body_write_key):
         stated = msgspec.json.decode(body_write_key)
         write_key = stated.strip() if isinstance(stated, str) else ""
+    write_key = write_key or query_write_key.strip()
     if not write_key:
         raise RefusedRequestError(NO_WRITE_KEY)
     return write_key

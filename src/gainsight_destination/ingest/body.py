@@ -45,6 +45,16 @@ class BodyReader:
             raise RefusedRequestError(TOO_LARGE)
         return gunzip(body, max_bytes) if gzip else body
 
+    async def discard(self, receive: Receive) -> None:
+        """Let a body pass by, of any kind, up to where an answer is due."""
+        came, more = 0, True
+        while more and came <= limits.DRAIN_BYTES:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise DisconnectedError
+            came += len(message["body"])
+            more = message["more_body"]
+
     async def _rest(self, receive: Receive, first: bytes, may_come: int) -> bytes:
         """A body that comes in pieces. Beyond `may_come` its bytes are dropped, up to where an answer is due."""
         pieces, held, came = [first], len(first), len(first)

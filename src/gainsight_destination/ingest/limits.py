@@ -9,13 +9,16 @@ SINGLE_BYTES = 32_768
 BATCH_BYTES = 512_000
 """Segment documents 500 KB per batch and counts after gunzip; a larger one is a 400."""
 
+WEBHOOK_BYTES = 8 * 1024 * 1024
+"""Segment's webhook batches up to 4,000 messages; this is 2 KB for each, and a few milliseconds of this process."""
+
 GZIP_OVERHEAD_BYTES = 1_024
 """A gzip body may be this much larger than the limit of what is inside, which did not compress."""
 
 GZIP_MEMBERS = 16
 """A gzip stream may be several streams in a row; senders use one, and each costs work however small it is."""
 
-DRAIN_BYTES = 8 * 1024 * 1024
+DRAIN_BYTES = WEBHOOK_BYTES + GZIP_OVERHEAD_BYTES
 """How much of a too large body is read and thrown away, so that its sender comes to read the answer."""
 
 HEAD_BYTES = 65_536

@@ -47,12 +47,16 @@ class ReadBody:
     mended: bool
 
 
+items_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 single_decoder = msgspec.json.Decoder(Single)
 batch_decoder = msgspec.json.Decoder(Batch)
 
 
 def read_json(body: bytes, kind: EntryKind) -> ReadBody:
-    """Check and count. Raises RefusedRequestError unless the body is a JSON object, and a batch has its array."""
+    """Check and count. Raises RefusedRequestError unless the body is a JSON object, and a batch has its array.
+
+    Of kind ARCHIVE it is a JSON array.
+    """
     body = body.removeprefix(BYTE_ORDER_MARK)
     text = body if body.isascii() else valid_utf8(body)
     try:
@@ -74,6 +78,8 @@ def decode(body: bytes, kind: EntryKind) -> tuple[int, msgspec.Raw]:
     if kind is EntryKind.BATCH:
         batch = batch_decoder.decode(body)
         return len(batch.batch), batch.writeKey
+    if kind is EntryKind.ARCHIVE:
+        return len(items_decoder.decode(body)), NO_WRITE_KEY
     return 1, single_decoder.decode(body).writeKey
 
 

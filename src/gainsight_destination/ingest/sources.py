@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -11,10 +11,12 @@ import structlog
 
 from gainsight_destination.clock import Clock
 from gainsight_destination.errors import UnavailableError
+from gainsight_destination.ingest.answers import RefusedRequestError
 from gainsight_destination.store.database import connect
 from gainsight_destination.workspace.model import Source
 
 REFRESH_SECONDS = 0.5
+WEBHOOK_WRITE_KEY = "This write key belongs to a webhook source; it is good for /v1/webhook/ only"
 
 logger = structlog.get_logger(__name__)
 
@@ -23,28 +25,59 @@ class SourceDirectory(Protocol):
     """Who may write."""
 
     def source_of(self, write_key: str) -> Source | None:
-        """The source of this write key, or None. Raises UnavailableError while that cannot be known."""
+        """The source of this write key, or None. Raises UnavailableError while that cannot be known.
+
+        Raises RefusedRequestError for the write key of a webhook source: without its signature it opens nothing.
+        """
+        ...
+
+    def webhook_source_of(self, write_key: str) -> Source | None:
+        """The webhook source of this write key, or None. Raises UnavailableError while that cannot be known."""
         ...
 
 
 class StoredSources:
     """The sources of `state.db`. `watch` follows changes; a database that cannot be read keeps the last known."""
 
-    def __init__(self, state_path: Path, *, clock: Clock) -> None:
+    def __init__(
+        self, state_path: Path, *, clock: Clock, read_sources: Callable[[sqlite3.Connection], Iterable[Source]]
+    ) -> None:
         self._state_path = state_path
+        self._read_sources = read_sources
         self._clock = clock
         self._version: int | None = None
         self._by_write_key: Mapping[str, Source] = {}
+        self._webhooks: Mapping[str, Source] = {}
         self.failure: str | None = "the configuration was not read yet"
+        self.unreadable: tuple[str, ...] = ()
+        """Names of webhook sources whose secrets do not open: nothing that comes for them can be checked."""
 
     def source_of(self, write_key: str) -> Source | None:
         if self._version is None:
             raise UnavailableError("the configuration was not read yet")
-        return self._by_write_key.get(write_key)
+        source = self._by_write_key.get(write_key)
+        if source is None and write_key in self._webhooks:
+            raise RefusedRequestError(WEBHOOK_WRITE_KEY)
+        return source
+
+    def webhook_source_of(self, write_key: str) -> Source | None:
+        if self._version is None:
+            raise UnavailableError("the configuration was not read yet")
+        return self._webhooks.get(write_key)
 
     def is_empty(self) -> bool:
         """Whether no source is configured."""
-        return not self._by_write_key
+        return not self._by_write_key and not self._webhooks
+
+    def troubles(self) -> list[str]:
+        """What is wrong with the configuration as this port knows it, in plain words; empty when nothing is."""
+        if self.failure:
+            return [self.failure]
+        return [
+            f'the webhook secrets of source "{name}" do not open with the present key; restore the key, '
+            "or apply a workspace file that gives them again"
+            for name in self.unreadable
+        ]
 
     async def watch(self) -> None:
         """Look for a new version of the configuration, again and again, until cancelled."""
@@ -67,12 +100,17 @@ class StoredSources:
     def _read(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")
         (version,) = connection.execute("SELECT version FROM workspace").fetchone()
+        if version == self._version and not self.unreadable:
+            return
+        sources = list(self._read_sources(connection))
+        self._by_write_key = {source.write_key: source for source in sources if not source.webhook}
+        self._webhooks = {source.write_key: source for source in sources if source.webhook}
+        self.unreadable = tuple(
+            source.name
+            for source in self._webhooks.values()
+            if source.enabled and source.webhook and not source.webhook.secrets
+        )
         if version == self._version:
             return
-        rows = connection.execute("SELECT id, name, write_key, enabled FROM sources")
-        self._by_write_key = {
-            write_key: Source(id=id_, name=name, write_key=write_key, enabled=bool(enabled))
-            for id_, name, write_key, enabled in rows
-        }
         self._version = version
-        logger.info("sources known", version=version, sources=len(self._by_write_key))
+        logger.info("sources known", version=version, sources=len(sources))

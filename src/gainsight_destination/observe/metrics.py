@@ -46,9 +46,22 @@ ingest_mended_bodies = Counter(
     "Bodies accepted with invalid Unicode, which was replaced by U+FFFD.",
     registry=INGEST,
 )
+ingest_refused_webhooks = Counter(
+    "ingest_refused_webhooks_total",
+    "Requests to webhook sources that did not prove where they come from, answered with 503: unknown_write_key,"
+    " no_secret, no_signature, wrong_signature, unsigned_tail or out_of_time.",
+    ["source", "reason"],
+    registry=INGEST,
+)
+ingest_lost_pixels = Counter(
+    "ingest_lost_pixels_total",
+    "Pixels whose message was not stored; code is the status that a POST would have been answered with.",
+    ["code"],
+    registry=INGEST,
+)
 ingest_ack_seconds = Histogram(
     "ingest_ack_seconds",
-    "From the request's head to its answer, for messages acknowledged with 200.",
+    "From the request's head to its answer, for messages in a body acknowledged with 200.",
     buckets=ACK_BUCKETS_SECONDS,
     registry=INGEST,
 )

@@ -15,7 +15,9 @@ from gainsight_destination.records import deliveries
 from gainsight_destination.resolve.duplicates import find
 from gainsight_destination.resolve.facts import Fact
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph
+from gainsight_destination.resolve.resolution import place
 from gainsight_destination.resolve.said import SaidReader
+from gainsight_destination.resolve.trust import limited_sources
 
 COMPANY = "company"
 KINDS = {USER: "userId", ANONYMOUS: "anonymousId"}
@@ -42,7 +44,7 @@ def trace(
     return {
         "messageId": message_id,
         "offset": offset,
-        "message": None if message is None else _message(message, sources),
+        "message": None if message is None else _message(message, sources, limited_sources(connection)),
         "destinations": {
             names.get(int(destination_id), destination_id): (
                 {"state": "filtered", "reason": reason}
@@ -54,7 +56,7 @@ def trace(
     }
 
 
-def _message(message: Message, sources: dict[int, str]) -> dict[str, Any]:
+def _message(message: Message, sources: dict[int, str], limited: frozenset[int]) -> dict[str, Any]:
     told = {
         "type": message.type,
         "source": sources.get(message.source_id, str(message.source_id)),
@@ -67,6 +69,8 @@ def _message(message: Message, sources: dict[int, str]) -> dict[str, Any]:
         "receivedAt": iso_utc(message.received_at_ms),
         "body": json.loads(message.body),
     }
+    if message.previous_id is not None and message.source_id in limited:
+        told["ignored"] = f"{told['source']} has limited trust: previousId is read as an anonymousId, not as a userId"
     return {name: value for name, value in told.items() if value is not None}
 
 
@@ -77,7 +81,9 @@ class _Story:
         self._connection = connection
         self._connected = connected
         names = (connected.destination.account_names,) if connected else ()
-        self._graph = IdentityGraph(connection, frozenset(names))
+        limited = limited_sources(connection)
+        self._graph = IdentityGraph(connection, frozenset(names), limited)
+        self._believing = IdentityGraph(connection, frozenset(names)) if limited else self._graph
         self._said = SaidReader(names[0] if names else ())
         self._reader = StoreReader(connection, connected.id if connected else 0, log)
 
@@ -113,14 +119,17 @@ class _Story:
             return {"id": None, "rule": "no account is known for this user"}
         account = self._reader.account(delivery.account_id)
         told: dict[str, Any] = {"id": account}
+        ignored = self._ignored(delivery)
+        if ignored is not None:
+            told["ignored"] = ignored
         doubtful = doubt(account)
         if doubtful is not None:
             told["warning"] = f"this may not be a Salesforce Account id: {doubtful}"
         if self._company_is_absent(account):
             told["company"] = "Gainsight has no Company of this account; it is looked for again by itself"
-        if delivery.said_account is not None and delivery.type == "group":
+        if delivery.said_account is not None and delivery.type == "group" and not delivery.untrusted:
             return told | {"rule": "the call's groupId"}
-        if delivery.said_account is not None and delivery.type == "track":
+        if delivery.said_account is not None and delivery.type == "track" and not delivery.untrusted:
             return told | {"rule": self._said_where(message)}
         assert self._connected is not None
         names = self._connected.destination.account_names
@@ -128,6 +137,38 @@ class _Story:
         if fact is None:
             return told
         return told | {"rule": self._fact_rule(fact), **self._evidence(fact, delivery)}
+
+    def _ignored(self, delivery: Delivery) -> str | None:
+        """The account that a source of limited trust says, in vain: in this message, or in the fact that would hold."""
+        assert self._connected is not None
+        names = self._connected.destination.account_names
+        held = self._graph.placed_account_in_force(delivery.user_id, delivery.at_ms, names)
+        if held is None:
+            return None
+        if delivery.untrusted and delivery.said_account is not None:
+            ignored, where, source = delivery.said_account, "this message", self._source(delivery.source_id)
+        else:
+            other = self._believing.account_in_force(delivery.user_id, delivery.at_ms, names)
+            if delivery.said_account is not None or other is None or other.value == held.value:
+                return None
+            ignored, where, source = other.value, f"message {other.message_id}", self._source(self._said_by(other)[1])
+        _, trusted = self._said_by(held)
+        return (
+            f"{self._reader.account(ignored)}, said by {where}: {source} has limited trust,"
+            f" and the account fact of {self._source(trusted)} from message {held.message_id} is in force"
+        )
+
+    def _source(self, source_id: int) -> str:
+        row = self._connection.execute("SELECT name FROM sources WHERE id = ?", (source_id,)).fetchone()
+        return "a source that is not known any more" if row is None else f"source {row[0]}"
+
+    def _said_by(self, fact: Fact) -> tuple[str, int]:
+        """(trait or GROUP_ID, source) of an account fact."""
+        row = self._connection.execute(
+            "SELECT name, source_id FROM account_facts WHERE message_id = ? AND at_ms = ? AND account_id = ?",
+            (fact.message_id, fact.at_ms, fact.value),
+        ).fetchone()
+        return ("", 0) if row is None else (row[0], row[1])
 
     def _company_is_absent(self, account: str) -> bool:
         """Whether the Company was looked for and is not there."""
@@ -147,13 +188,8 @@ class _Story:
         return "context.groupId"
 
     def _fact_rule(self, fact: Fact) -> str:
-        row = self._connection.execute(
-            "SELECT name FROM account_facts WHERE message_id = ? AND at_ms = ? AND account_id = ?",
-            (fact.message_id, fact.at_ms, fact.value),
-        ).fetchone()
-        said_by = (
-            "a group call" if row and row[0] == GROUP_ID else f"traits.{row[0]} of an identify call" if row else ""
-        )
+        name, _ = self._said_by(fact)
+        said_by = "a group call" if name == GROUP_ID else f"traits.{name} of an identify call" if name else ""
         return f"the user's account in force then, said by {said_by}"
 
     def _email(self, delivery: Delivery, message: Message | None) -> dict[str, Any]:
@@ -179,7 +215,7 @@ class _Story:
             return []
         found = []
         own = {spec.name for spec in self._connected.destination.objects if spec.per_message}
-        for contribution in self._connected.destination.place(delivery).contributions:
+        for contribution in place(delivery, self._connected.destination).contributions:
             where, values = (
                 ("id = ?", (delivery.own_record,))
                 if contribution.object in own

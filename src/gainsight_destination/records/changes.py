@@ -15,6 +15,7 @@ from typing import Final
 from gainsight_destination.destinations.contract import Contribution, Delivery, Placement
 from gainsight_destination.records import dead_letters, deliveries
 from gainsight_destination.records.books import FILTERED, Books
+from gainsight_destination.records.lanes import line_up
 
 NEW: Final = "new"
 
@@ -78,6 +79,7 @@ class RecordChanges:
         *,
         destination_id: int,
         own_objects: Collection[str],
+        ordered: bool,
         revision: int,
         now_ms: int,
         bounds: Bounds,
@@ -86,6 +88,7 @@ class RecordChanges:
         self._books = books
         self._destination_id = destination_id
         self._own_objects = own_objects
+        self._ordered = ordered
         self._revision = revision
         self._now_ms = now_ms
         self._bounds = bounds
@@ -226,6 +229,7 @@ class RecordChanges:
         created = [
             shared[key] for shared in self._shared.values() for key in sorted(k for k, r in shared.items() if not r.id)
         ]
+        lanes: dict[int, int] = {}
         (highest,) = self._connection.execute("SELECT max(id) FROM records").fetchone()
         next_id = (highest or 0) + 1
         for record in created:
@@ -237,6 +241,7 @@ class RecordChanges:
                     delivery.own_record = next_id
                     next_id += 1
                     created.append(record)
+                    lanes[delivery.own_record] = delivery.identity_id
                 record.id = delivery.own_record
         self._connection.executemany(
             "INSERT INTO records (id, destination_id, object, key, shared, state, presence, version, dirty_since_ms,"
@@ -255,6 +260,8 @@ class RecordChanges:
                 for record in created
             ],
         )
+        if self._ordered:
+            line_up(self._connection, self._destination_id, lanes)
 
     def _make_dirty(self) -> bool:
         """Make clean and dead records dirty; those that are dirty or parked already stay as they are.

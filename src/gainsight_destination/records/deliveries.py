@@ -18,7 +18,7 @@ OFFSETS: Final = 1 << 44
 _COLUMNS: Final = Delivery.__struct_fields__[1:]
 _LIST: Final = ", ".join(_COLUMNS)
 _SELECT: Final = f"SELECT id, {_LIST} FROM deliveries"
-_LATER: Final = ("parked_records", "dead_records", "without_account")
+_LATER: Final = ("parked_records", "dead_records", "without_account", "untrusted")
 _NEW: Final = tuple(column for column in _COLUMNS if column not in _LATER)
 _INSERT: Final = f"INSERT INTO deliveries (id, {', '.join(_NEW)}) VALUES (?{',?' * len(_NEW)})"
 
@@ -74,8 +74,8 @@ def insert(connection: sqlite3.Connection, destination_id: int, deliveries: Sequ
         ],
     )
     connection.executemany(
-        "UPDATE deliveries SET parked_records = ? WHERE id = ?",
-        [(d.parked_records, first + d.offset) for d in deliveries if d.parked_records],
+        "UPDATE deliveries SET parked_records = ?, untrusted = ? WHERE id = ?",
+        [(d.parked_records, d.untrusted, first + d.offset) for d in deliveries if d.parked_records or d.untrusted],
     )
 
 
@@ -129,7 +129,7 @@ def update(connection: sqlite3.Connection, destination_id: int, delivery: Delive
     """Write what resolution and records made of a delivery."""
     connection.execute(
         "UPDATE deliveries SET user_id = ?, account_id = ?, email_id = ?, state = ?, reason = ?, open_records = ?,"
-        " own_record = ?, parked_records = ?, dead_records = ?, without_account = ? WHERE id = ?",
+        " own_record = ?, parked_records = ?, dead_records = ?, without_account = ?, untrusted = ? WHERE id = ?",
         (
             delivery.user_id,
             delivery.account_id,
@@ -141,6 +141,7 @@ def update(connection: sqlite3.Connection, destination_id: int, delivery: Delive
             delivery.parked_records,
             delivery.dead_records,
             delivery.without_account,
+            delivery.untrusted,
             delivery_id(destination_id, delivery.offset),
         ),
     )
@@ -194,4 +195,5 @@ def shift_waiting(
 def _delivery(row: Sequence[Any]) -> Delivery:
     delivery = Delivery(row[0] % OFFSETS, *row[1:])
     delivery.without_account = bool(delivery.without_account)
+    delivery.untrusted = bool(delivery.untrusted)
     return delivery

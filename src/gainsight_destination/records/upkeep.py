@@ -11,6 +11,7 @@ from typing import Final
 from gainsight_destination.destinations.contract import Delivery, RecordDestination
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.events.message import decode_body, messages_of
+from gainsight_destination.events.original import original_of
 from gainsight_destination.records import deliveries
 from gainsight_destination.records.deliveries import OFFSETS
 
@@ -82,7 +83,8 @@ def crowded_records(connection: sqlite3.Connection) -> list[int]:
 def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
     """Forget what was said about a record and said anew since, as far as no late fact can move it; how much.
 
-    Every trait, membership and title keeps its newest statement, so the record holds what it held.
+    Every trait, membership and title keeps its newest statement, so the record holds what it held, also when a late
+    fact takes back what can still be moved.
     """
     (destination_id,) = connection.execute("SELECT destination_id FROM records WHERE id = ?", (record_id,)).fetchone()
     (movable_from,) = connection.execute(
@@ -99,9 +101,11 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
     said: set[tuple[str, object]] = set()
     superseded = []
     for at_ms, message_id, offset, account_id, says_member, body in rows:
+        if offset >= movable_from:
+            continue
         says: set[tuple[str, object]] = {("trait", name) for name in decode_body(body or b"{}")}
         says |= {("member", says_member)} | ({("title", account_id)} if ("trait", "title") in says else set())
-        if offset < movable_from and says <= said:
+        if says <= said:
             superseded.append((record_id, at_ms, message_id, offset))
         said |= says
     connection.executemany(
@@ -117,7 +121,38 @@ def fold_statements(connection: sqlite3.Connection, record_id: int) -> int:
 
 
 def keep_open_messages(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
-    """Copy messages still on their way out of the part of the log before an offset; how many were copied."""
+    """Copy messages still on their way out of the part of the log before an offset; how many were copied.
+
+    Of a track what it says is kept, since the store holds that of the others; of a message that is delivered as it
+    came, all of it.
+    """
+    return _keep_bodies(connection, log, until_offset) + _keep_originals(connection, log, until_offset)
+
+
+def _keep_originals(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
+    offsets = connection.execute(
+        "SELECT DISTINCT CAST(key AS INTEGER) AS offset FROM records"
+        " WHERE lane IS NOT NULL AND state IN ('dirty', 'queued', 'dead') AND offset < ?"
+        " AND offset NOT IN (SELECT offset FROM kept_originals) ORDER BY 1",
+        (until_offset,),
+    ).fetchall()
+    names = dict(connection.execute("SELECT id, name FROM sources"))
+    kept = []
+    logged = None
+    for (offset,) in offsets:
+        if logged is None or offset >= logged.end:
+            logged = log.entry_of(offset)
+            if logged is None:
+                continue
+        source_id = logged.entry.source_id
+        message = original_of(logged, offset, names.get(source_id, str(source_id)))
+        if message is not None:
+            kept.append((offset, message))
+    connection.executemany("INSERT OR IGNORE INTO kept_originals (offset, message) VALUES (?,?)", kept)
+    return len(kept)
+
+
+def _keep_bodies(connection: sqlite3.Connection, log: EventLog, until_offset: int) -> int:
     offsets = connection.execute(
         f"SELECT DISTINCT deliveries.id % {OFFSETS} AS offset FROM destinations CROSS JOIN deliveries"
         f" ON deliveries.id BETWEEN destinations.id * {OFFSETS} AND destinations.id * {OFFSETS} + ? - 1"
@@ -146,6 +181,10 @@ def drop_kept_messages(connection: sqlite3.Connection) -> None:
         f" ON deliveries.id = destinations.id * {OFFSETS} + kept_messages.offset"
         f" WHERE state IN ({','.join('?' * len(OPEN_STATES))}))",
         OPEN_STATES,
+    )
+    connection.execute(
+        "DELETE FROM kept_originals WHERE offset NOT IN (SELECT CAST(key AS INTEGER) FROM records"
+        " WHERE lane IS NOT NULL AND state IN ('dirty', 'queued', 'dead'))"
     )
 
 

@@ -7,11 +7,11 @@ store. It is exact for any order in which facts arrive: what a new fact changes 
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from gainsight_destination.events.message import GROUP_ID
-from gainsight_destination.resolve.facts import ALWAYS, Fact, Interval, in_force, intervals_of, learn
+from gainsight_destination.resolve.facts import ALWAYS, NEVER_MS, Fact, Interval, in_force, intervals_of, learn
 
 USER: Final = 1
 ANONYMOUS: Final = 2
@@ -19,9 +19,19 @@ ANONYMOUS: Final = 2
 MEMBERS_READ_BACK: Final = 32
 """Links to a user with more identities than this are always written."""
 
+FACTS_READ: Final = 8
+"""So many of the newest facts of an identity are read, nearly always those in force; all of them when a time needs it.
+A timeline that has grown as long is shortened between transactions."""
+FACTS_KEPT: Final = 2
+"""To so many."""
+
 Names = tuple[str, ...]
 """The trait names under which a destination reads the account id, best first."""
 
+AccountFact = tuple[int, str, str, int, int]
+"""(at_ms, message id, the trait name that said it or GROUP_ID, account, source)."""
+EmailFact = tuple[int, str, int]
+"""(at_ms, message id, e-mail)."""
 
 _LISTED: Final = "IN (SELECT value FROM json_each(?))"
 
@@ -34,21 +44,20 @@ class Scope(NamedTuple):
 
 
 class Identity:
-    """One node of the graph: what it is linked to, what is linked to it, what its messages said.
+    """One node of the graph: what it is linked to, what is linked to it, and whether its messages ever said a fact.
 
     Most identities are only ever linked to one user. Then `sole` is that user, at any time, and the links themselves
     are not read; `links` holds all of them, sorted, once there are links to different users.
     """
 
-    __slots__ = ("accounts", "emails", "links", "links_to", "members", "sole")
+    __slots__ = ("links", "links_to", "members", "says", "sole")
 
     def __init__(self) -> None:
         self.sole: int | None = None
         self.links: list[Fact] = _NO_FACTS
         self.links_to: dict[int, list[Fact]] = _NO_LINKS
         self.members: set[int] = _NOBODY
-        self.accounts: list[tuple[Fact, str]] = _NOTHING_SAID
-        self.emails: list[Fact] = _NO_FACTS
+        self.says = False
 
     def hold(self, links: list[Fact]) -> None:
         """Have these links, sorted."""
@@ -60,18 +69,30 @@ class Identity:
         """The users it was ever linked to."""
         return set(self.links_to) if self.sole is None else {self.sole}
 
-    def says_anything(self, interval: Interval) -> bool:
-        from_ms, until_ms = interval
-        return any(from_ms <= fact.at_ms < until_ms for fact, _ in self.accounts) or any(
-            from_ms <= fact.at_ms < until_ms for fact in self.emails
-        )
+
+class Timeline:
+    """Dated facts of one user, sorted: all of them (`whole`), or the newest."""
+
+    __slots__ = ("facts", "whole")
+
+    def __init__(self, facts: list[Fact], whole: bool) -> None:
+        self.facts = facts
+        self.whole = whole
+
+    def reaches(self, at_ms: int) -> bool:
+        """Whether it tells what is in force at a time, and what a fact of that time changes."""
+        return self.whole or (bool(self.facts) and self.facts[0].at_ms < at_ms)
+
+    def shorten(self) -> None:
+        """Keep the newest facts."""
+        del self.facts[:-FACTS_KEPT]
+        self.whole = False
 
 
 # What most identities have none of; replaced, never changed.
 _NO_FACTS: Final[list[Fact]] = []
 _NO_LINKS: Final[dict[int, list[Fact]]] = {}
 _NOBODY: Final[set[int]] = set()
-_NOTHING_SAID: Final[list[tuple[Fact, str]]] = []
 _NO_SCOPES: Final[list[Scope]] = []
 
 
@@ -82,21 +103,35 @@ class IdentityGraph:
     anonymous id and its time, so the link is read from there when it matters, which is when its identity is linked to
     a second user. From then on all links of that identity are written, and so are all links to a user with many
     identities, whose messages would be read again and again.
+
+    A user is *placed* once a source of full trust has said an account fact of it, at whatever time; then account facts
+    of the sources of limited trust (`limited`) do not count for it.
     """
 
     CACHED_IDENTITIES: Final = 250_000
 
-    def __init__(self, connection: sqlite3.Connection, vocabularies: frozenset[Names] = frozenset()) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        vocabularies: frozenset[Names] = frozenset(),
+        limited: frozenset[int] = frozenset(),
+    ) -> None:
+        self.limited = limited
         self._connection = connection
         self._vocabularies = vocabularies
         self._identities: dict[int, Identity] = {}
-        self._accounts: dict[tuple[int, Names], list[Fact]] = {}
-        self._emails: dict[int, list[Fact]] = {}
+        self._accounts: dict[tuple[int, Names], Timeline] = {}
+        self._placed: set[tuple[int, Names]] = set()
+        """Of the users in `_accounts`; empty while no source has limited trust."""
+        self._emails: dict[int, Timeline] = {}
+        self._grown: list[Timeline] = []
+        """Timelines that are to be shortened between transactions."""
         self._new_links: list[tuple[int, int, str, int]] = []
         self._delivered_links: list[tuple[int, int, str, int]] = []
         self._new_members: list[tuple[int, int]] = []
-        self._new_accounts: list[tuple[int, int, str, str, int]] = []
-        self._new_emails: list[tuple[int, int, str, int]] = []
+        self._new_accounts: dict[int, list[AccountFact]] = {}
+        self._new_emails: dict[int, list[EmailFact]] = {}
+        """What each identity said, not written yet."""
 
     # -- questions
 
@@ -134,10 +169,15 @@ class IdentityGraph:
 
     def account_in_force(self, user_id: int, at_ms: int, names: Names) -> Fact | None:
         """The account fact in force for a user; of identify facts only those said under one of `names` count."""
-        return in_force(self._account_timeline(user_id, names), at_ms)
+        return in_force(self._account_timeline(user_id, names, at_ms).facts, at_ms)
+
+    def placed_account_in_force(self, user_id: int, at_ms: int, names: Names) -> Fact | None:
+        """The account fact in force for a user who is placed; None for one who is not."""
+        timeline = self._account_timeline(user_id, names, at_ms)
+        return in_force(timeline.facts, at_ms) if (user_id, names) in self._placed else None
 
     def email_in_force(self, user_id: int, at_ms: int) -> Fact | None:
-        return in_force(self._email_timeline(user_id), at_ms)
+        return in_force(self._email_timeline(user_id, at_ms).facts, at_ms)
 
     def scopes_of(self, user_id: int, interval: Interval = ALWAYS) -> Iterator[Scope]:
         """Where messages of a user in an interval may stand: its own identity, and those linked to it by then."""
@@ -203,7 +243,7 @@ class IdentityGraph:
     def _moved(self, identity_id: int, user_id: int, before: Fact | None, changed: Interval) -> list[Scope]:
         """What a link moves to another user: messages, and the facts that they said."""
         moved = list(self.scopes_of(identity_id, changed))
-        if not any(self._identity(scope.identity_id).says_anything(scope.interval) for scope in moved):
+        if not any(self._says_anything(scope) for scope in moved):
             return moved
         affected = {identity_id} | self._downstream(user_id)
         if before is not None:
@@ -213,36 +253,49 @@ class IdentityGraph:
             moved.extend(self.scopes_of(user))
         return moved
 
-    def add_account(self, identity_id: int, at_ms: int, message_id: str, name: str, account_id: int) -> list[Scope]:
+    def add_account(
+        self, identity_id: int, at_ms: int, message_id: str, name: str, account_id: int, source_id: int
+    ) -> list[Scope]:
         """Learn that an identity belonged to an account: said by a trait called `name`, or by a group call."""
         user_id = self.user_of(identity_id, at_ms)
         timelines = [
-            (self._account_timeline(user_id, names), _rank(name, names))
+            (self._account_timeline(user_id, names, at_ms), _rank(name, names))
             for names in self._vocabularies
-            if name == GROUP_ID or name in names
+            if (name == GROUP_ID or name in names) and self._counts(user_id, names, source_id)
         ]
-        identity = self._identity(identity_id)
-        identity.accounts = identity.accounts or []
-        identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name))
-        self._new_accounts.append((identity_id, at_ms, message_id, name, account_id))
+        self._identity(identity_id).says = True
+        self._new_accounts.setdefault(identity_id, []).append((at_ms, message_id, name, account_id, source_id))
         return self._changes(user_id, timelines, at_ms, message_id, account_id)
+
+    def _counts(self, user_id: int, names: Names, source_id: int) -> bool:
+        """Whether what a source says of a user's account counts. The first of full trust places the user: what others
+        said before it, of any date, no longer does."""
+        if not self.limited:
+            return True
+        timeline, user = self._account_timeline(user_id, names, NEVER_MS), (user_id, names)
+        if source_id in self.limited:
+            return user not in self._placed
+        if user not in self._placed:
+            self._placed.add(user)
+            timeline.facts.clear()
+            timeline.whole = True
+        return True
 
     def add_email(self, identity_id: int, at_ms: int, message_id: str, email_id: int) -> list[Scope]:
         """Learn that an identity had an e-mail address."""
         user_id = self.user_of(identity_id, at_ms)
-        timeline = self._email_timeline(user_id)
-        identity = self._identity(identity_id)
-        identity.emails = identity.emails or []
-        identity.emails.append(Fact(at_ms, message_id, 0, email_id))
-        self._new_emails.append((identity_id, at_ms, message_id, email_id))
+        timeline = self._email_timeline(user_id, at_ms)
+        self._identity(identity_id).says = True
+        self._new_emails.setdefault(identity_id, []).append((at_ms, message_id, email_id))
         return self._changes(user_id, [(timeline, 0)], at_ms, message_id, email_id)
 
     def _changes(
-        self, user_id: int, timelines: list[tuple[list[Fact], int]], at_ms: int, message_id: str, value: int
+        self, user_id: int, timelines: list[tuple[Timeline, int]], at_ms: int, message_id: str, value: int
     ) -> list[Scope]:
         scopes: list[Scope] = []
         for timeline, rank in timelines:
-            changed = learn(timeline, Fact(at_ms, message_id, rank, value))
+            changed = learn(timeline.facts, Fact(at_ms, message_id, rank, value))
+            self._note_growth(timeline)
             if changed is not None:
                 scopes.extend(self.scopes_of(user_id, changed))
         return scopes
@@ -263,12 +316,13 @@ class IdentityGraph:
         )
         write("INSERT OR IGNORE INTO linked (user_id, identity_id) VALUES (?,?)", sorted(self._new_members))
         write(
-            "INSERT OR IGNORE INTO account_facts (identity_id, at_ms, message_id, name, account_id) VALUES (?,?,?,?,?)",
-            sorted(self._new_accounts),
+            "INSERT OR IGNORE INTO account_facts (identity_id, at_ms, message_id, name, account_id, source_id)"
+            " VALUES (?,?,?,?,?,?)",
+            [(identity_id, *said) for identity_id, all_said in sorted(self._new_accounts.items()) for said in all_said],
         )
         write(
             "INSERT OR IGNORE INTO email_facts (identity_id, at_ms, message_id, email_id) VALUES (?,?,?,?)",
-            sorted(self._new_emails),
+            [(identity_id, *said) for identity_id, all_said in sorted(self._new_emails.items()) for said in all_said],
         )
         self._clear_new()
 
@@ -276,17 +330,22 @@ class IdentityGraph:
         """Drop everything remembered: a transaction was rolled back, or memory is to be bounded."""
         self._identities.clear()
         self._accounts.clear()
+        self._placed.clear()
         self._emails.clear()
+        self._grown.clear()
         self._clear_new()
 
     def trim(self) -> None:
         """Keep memory bounded; called between transactions."""
+        for timeline in self._grown:
+            timeline.shorten()
+        self._grown.clear()
         if len(self._identities) > self.CACHED_IDENTITIES:
             self.forget()
 
     def _clear_new(self) -> None:
         self._new_links, self._delivered_links, self._new_members = [], [], []
-        self._new_accounts, self._new_emails = [], []
+        self._new_accounts, self._new_emails = {}, {}
 
     def _identity(self, identity_id: int) -> Identity:
         try:
@@ -315,19 +374,12 @@ class IdentityGraph:
             user = found[user_id]
             user.members = user.members or set()
             user.members.add(identity_id)
-        for identity_id, at_ms, message_id, name, account_id in read(
-            f"SELECT identity_id, at_ms, message_id, name, account_id FROM account_facts WHERE identity_id {_LISTED}",
+        for (identity_id,) in read(
+            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM account_facts WHERE identity_id = value)"
+            " OR EXISTS (SELECT 1 FROM email_facts WHERE identity_id = value)",
             listed,
         ):
-            identity = found[identity_id]
-            identity.accounts = identity.accounts or []
-            identity.accounts.append((Fact(at_ms, message_id, 0, account_id), name))
-        for identity_id, at_ms, message_id, email_id in read(
-            f"SELECT identity_id, at_ms, message_id, email_id FROM email_facts WHERE identity_id {_LISTED}", listed
-        ):
-            identity = found[identity_id]
-            identity.emails = identity.emails or []
-            identity.emails.append(Fact(at_ms, message_id, 0, email_id))
+            found[identity_id].says = True
         self._identities |= found
         for identity_id in contested:
             found[identity_id].sole = None
@@ -362,34 +414,99 @@ class IdentityGraph:
         }
         return sorted(found)
 
-    def _account_timeline(self, user_id: int, names: Names) -> list[Fact]:
+    def _account_timeline(self, user_id: int, names: Names, at_ms: int) -> Timeline:
+        """The account facts of a user, as far back as a time needs."""
         timeline = self._accounts.get((user_id, names))
-        if timeline is None:
-            timeline = sorted(
-                Fact(fact.at_ms, fact.message_id, _rank(name, names), fact.value)
-                for identity_id in {scope.identity_id for scope in self.scopes_of(user_id)}
-                for fact, name in self._identity(identity_id).accounts
-                if (name == GROUP_ID or name in names) and self.user_of(identity_id, fact.at_ms) == user_id
-            )
-            self._accounts[user_id, names] = timeline
+        if timeline is not None and timeline.reaches(at_ms):
+            return timeline
+        if timeline is None and not self.limited:  # else all of them say whether the user is placed
+            timeline = self._read_accounts(user_id, names, whole=False)
+        if timeline is None or not timeline.reaches(at_ms):
+            timeline = self._read_accounts(user_id, names, whole=True)
+        self._accounts[user_id, names] = timeline
+        self._note_growth(timeline)
         return timeline
 
-    def _email_timeline(self, user_id: int) -> list[Fact]:
+    def _email_timeline(self, user_id: int, at_ms: int) -> Timeline:
         timeline = self._emails.get(user_id)
+        if timeline is not None and timeline.reaches(at_ms):
+            return timeline
         if timeline is None:
-            timeline = sorted(
-                fact
-                for identity_id in {scope.identity_id for scope in self.scopes_of(user_id)}
-                for fact in self._identity(identity_id).emails
-                if self.user_of(identity_id, fact.at_ms) == user_id
-            )
-            self._emails[user_id] = timeline
+            timeline = self._read_emails(user_id, whole=False)
+        if not timeline.reaches(at_ms):
+            timeline = self._read_emails(user_id, whole=True)
+        self._emails[user_id] = timeline
+        self._note_growth(timeline)
         return timeline
+
+    def _note_growth(self, timeline: Timeline) -> None:
+        if len(timeline.facts) >= FACTS_READ:
+            self._grown.append(timeline)
+
+    def _read_accounts(self, user_id: int, names: Names, *, whole: bool) -> Timeline:
+        said: list[tuple[Fact, int]] = []
+        cut: tuple[int, str] | None = None
+        for identity_id in self._speakers(user_id):
+            rows: list[AccountFact] = self._connection.execute(
+                "SELECT at_ms, message_id, name, account_id, source_id FROM account_facts WHERE identity_id = ?"
+                " ORDER BY at_ms DESC, message_id DESC LIMIT ?",
+                (identity_id, -1 if whole else FACTS_READ),
+            ).fetchall()
+            cut = _later(cut, rows, whole)
+            said += [
+                (Fact(at_ms, message_id, _rank(name, names), account_id), source_id)
+                for at_ms, message_id, name, account_id, source_id in (*rows, *self._new_accounts.get(identity_id, ()))
+                if (name == GROUP_ID or name in names) and self.user_of(identity_id, at_ms) == user_id
+            ]
+        if self.limited:
+            trusted = [(fact, source_id) for fact, source_id in said if source_id not in self.limited]
+            if trusted:
+                self._placed.add((user_id, names))
+                said = trusted
+        return _timeline((fact for fact, _ in said), cut)
+
+    def _read_emails(self, user_id: int, *, whole: bool) -> Timeline:
+        said: list[Fact] = []
+        cut: tuple[int, str] | None = None
+        for identity_id in self._speakers(user_id):
+            rows: list[EmailFact] = self._connection.execute(
+                "SELECT at_ms, message_id, email_id FROM email_facts WHERE identity_id = ?"
+                " ORDER BY at_ms DESC, message_id DESC LIMIT ?",
+                (identity_id, -1 if whole else FACTS_READ),
+            ).fetchall()
+            cut = _later(cut, rows, whole)
+            said += [
+                Fact(at_ms, message_id, 0, email_id)
+                for at_ms, message_id, email_id in (*rows, *self._new_emails.get(identity_id, ()))
+                if self.user_of(identity_id, at_ms) == user_id
+            ]
+        return _timeline(said, cut)
+
+    def _speakers(self, user_id: int) -> set[int]:
+        """The identities of a user whose messages ever said a fact."""
+        found = {scope.identity_id for scope in self.scopes_of(user_id)}
+        return {identity_id for identity_id in found if self._identity(identity_id).says}
+
+    def _says_anything(self, scope: Scope) -> bool:
+        """Whether messages of an identity in an interval said a fact."""
+        identity_id, (from_ms, until_ms) = scope
+        if not self._identity(identity_id).says:
+            return False
+        unwritten = (*self._new_accounts.get(identity_id, ()), *self._new_emails.get(identity_id, ()))
+        if any(from_ms <= said[0] < until_ms for said in unwritten):
+            return True
+        (found,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM account_facts WHERE identity_id = ?1 AND at_ms >= ?2 AND at_ms < ?3)"
+            " OR EXISTS (SELECT 1 FROM email_facts WHERE identity_id = ?1 AND at_ms >= ?2 AND at_ms < ?3)",
+            (identity_id, from_ms, until_ms),
+        ).fetchone()
+        return bool(found)
 
     def _forget_timelines(self, user_id: int) -> None:
         self._emails.pop(user_id, None)
         for names in self._vocabularies:
             self._accounts.pop((user_id, names), None)
+            self._placed.discard((user_id, names))
 
     def _spans(self, user_id: int, interval: Interval, above: frozenset[int]) -> Iterator[Scope]:
         yield Scope(user_id, interval)
@@ -416,6 +533,19 @@ class IdentityGraph:
             found |= targets
             waiting.extend(targets)
         return found
+
+
+def _later(cut: tuple[int, str] | None, rows: Sequence[AccountFact | EmailFact], whole: bool) -> tuple[int, str] | None:
+    """Up to where facts are unknown: of one more identity, newest first, there may be older ones than were read."""
+    if whole or len(rows) < FACTS_READ:
+        return cut
+    oldest = (rows[-1][0], rows[-1][1])
+    return oldest if cut is None else max(cut, oldest)
+
+
+def _timeline(facts: Iterable[Fact], cut: tuple[int, str] | None) -> Timeline:
+    known = sorted(fact for fact in facts if cut is None or (fact.at_ms, fact.message_id) > cut)
+    return Timeline(known, whole=cut is None)
 
 
 def _rank(name: str, names: Names) -> int:

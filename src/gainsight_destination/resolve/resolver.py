@@ -22,9 +22,10 @@ from gainsight_destination.resolve.dictionary import Dictionary, IdentityDiction
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph, Names, Scope
-from gainsight_destination.resolve.resolution import resolve
+from gainsight_destination.resolve.resolution import place, resolve
 from gainsight_destination.resolve.routes import Route, Router
 from gainsight_destination.resolve.said import Said, SaidReader, best_account
+from gainsight_destination.resolve.trust import UNTRUSTED_ACCOUNT_IGNORED, put_in_force, review_after, reviewed
 
 WORKSPACE: Final = 0
 ACCEPTED: Final = "accepted"
@@ -37,7 +38,10 @@ _Learned = tuple[Message, Route, int, int | None, Said]
 
 
 class Resolver:
-    """Resolves batches for one version of the workspace. Belongs to the one writer of the store."""
+    """Resolves batches for one version of the workspace. Belongs to the one writer of the store.
+
+    `limited`: the sources of limited trust, in force from now on; so it is made inside a transaction.
+    """
 
     def __init__(
         self,
@@ -46,7 +50,9 @@ class Resolver:
         destinations: Sequence[Connected],
         *,
         duplicate_window_ms: int,
+        limited: frozenset[int] = frozenset(),
     ) -> None:
+        put_in_force(connection, limited)
         self._connection = connection
         self._log = log
         self._destinations = destinations
@@ -54,7 +60,7 @@ class Resolver:
         vocabularies = frozenset(c.destination.account_names for c in destinations)
         self._said = SaidReader({name for names in vocabularies for name in names} | set(DEFAULT_ACCOUNT_NAMES))
         self._router = Router(connection, destinations)
-        self._graph = IdentityGraph(connection, vocabularies)
+        self._graph = IdentityGraph(connection, vocabularies, limited)
         self._users = IdentityDictionary(connection, USER)
         self._visitors = IdentityDictionary(connection, ANONYMOUS)
         self._accounts = Dictionary(connection, "accounts")
@@ -88,6 +94,16 @@ class Resolver:
         """Resolve a destination's parked messages after an offset again; where to go on, None at the end."""
         return _Batch(self, (), now_ms).resolve_parked(connected, after_offset, limit)
 
+    def review(self, connected: Connected, now_ms: int, limit: int = 2_000) -> bool:
+        """Resolve some of a destination's messages again, if trust has changed since; whether there were any to see."""
+        after_offset = review_after(self._connection, connected.id)
+        if after_offset is None or not connected.destination.windows.movable:
+            return False
+        go_on_after = _Batch(self, (), now_ms).review(connected, after_offset, limit)
+        reviewed(self._connection, connected.id, go_on_after)
+        self._graph.trim()
+        return True
+
     def expire_parked(self, now_ms: int, limit: int = 2_000) -> int:
         """End the waiting of messages parked longer than their destination allows; how many were ended."""
         return _Batch(self, (), now_ms).expire(limit)
@@ -107,6 +123,7 @@ class _Batch:
         self._scopes: dict[int, list[Scope]] = {}
         self._bodies: list[tuple[int, bytes]] = []
         self._accounts: dict[str, tuple[int, str, bool]] = {}
+        self._untrusted: set[int] = set()
         self._originals = _Originals(resolver._log)
         self._users: Mapping[str, int] = {}
         self._visitors: Mapping[str, int] = {}
@@ -120,6 +137,7 @@ class _Batch:
                 self._books,
                 destination_id=connected.id,
                 own_objects={spec.name for spec in connected.destination.objects if spec.per_message},
+                ordered=any(spec.ordered for spec in connected.destination.objects),
                 revision=self._revision,
                 now_ms=now_ms,
                 bounds=_Bounds(resolver, connected),
@@ -227,7 +245,10 @@ class _Batch:
                         anonymous_id, message.at_ms, message.message_id, user_id, delivered=bool(route.accepted)
                     )
                 if message.previous_id is not None:
-                    for previous_id in (users[message.previous_id], visitors[message.previous_id]):
+                    previous_ids = [visitors[message.previous_id]]
+                    if message.source_id not in graph.limited:  # else anybody could merge a known user into another
+                        previous_ids.append(users[message.previous_id])
+                    for previous_id in previous_ids:
                         scopes = scopes + graph.add_link(previous_id, message.at_ms, message.message_id, user_id)
             if message.type == "identify" or message.type == "group":
                 scopes = scopes + self._learn_facts(message, identity_id, said)
@@ -237,13 +258,14 @@ class _Batch:
         return learned
 
     def _learn_facts(self, message: Message, identity_id: int, said: Said) -> list[Scope]:
-        graph, at_ms, message_id = self._r._graph, message.at_ms, message.message_id
+        graph, at_ms, message_id, source_id = self._r._graph, message.at_ms, message.message_id, message.source_id
         if message.group_id is not None:
             account_id = self._account(message.group_id, message.offset)
-            return graph.add_account(identity_id, at_ms, message_id, GROUP_ID, account_id)
+            return graph.add_account(identity_id, at_ms, message_id, GROUP_ID, account_id, source_id)
         scopes: list[Scope] = []
         for name, account in said.accounts.items():
-            scopes += graph.add_account(identity_id, at_ms, message_id, name, self._account(account, message.offset))
+            account_id = self._account(account, message.offset)
+            scopes += graph.add_account(identity_id, at_ms, message_id, name, account_id, source_id)
         if said.email is not None:
             scopes += graph.add_email(identity_id, at_ms, message_id, self._r._emails.id_of(said.email))
         if said.odd_email:
@@ -265,6 +287,15 @@ class _Batch:
         self._notices[kind, subject] += 1
         self._notice_offsets[kind, subject] = offset
 
+    def _notice_untrusted(self, delivery: Delivery) -> None:
+        """Once for each message, for however many destinations."""
+        if delivery.offset not in self._untrusted:
+            self._untrusted.add(delivery.offset)
+            (account,) = self._connection.execute(
+                "SELECT value FROM accounts WHERE id = ?", (delivery.said_account,)
+            ).fetchone()
+            self._notice(UNTRUSTED_ACCOUNT_IGNORED, account, delivery.offset)
+
     # -- placing
 
     def _place(self, learned: Sequence[_Learned]) -> None:
@@ -275,7 +306,9 @@ class _Batch:
                 destination = connected.destination
                 delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
                 resolve(delivery, graph, destination.account_names)
-                self._changes[connected.id].add(delivery, destination.place(delivery))
+                if delivery.untrusted:
+                    self._notice_untrusted(delivery)
+                self._changes[connected.id].add(delivery, place(delivery, destination))
             if route.accepted and (message.type == "identify" or message.type == "group"):
                 self._bodies.append((message.offset, message.body))
 
@@ -314,6 +347,8 @@ class _Batch:
     def _resolve_again(self) -> None:
         """Earlier messages that a new link or fact reaches, while it may still move them."""
         for connected in self._r._destinations:
+            if not connected.destination.windows.movable:
+                continue
             seen: set[int] = set()
             for received_at_ms, scopes in self._scopes.items():
                 for scope in _merged(scopes):
@@ -328,8 +363,7 @@ class _Batch:
         for delivery in deliveries.of_identity(
             self._connection, connected.id, scope.identity_id, *scope.interval, since_ms
         ):
-            waits = delivery.state in ("parked", "filtered")
-            movable_since_ms = received_at_ms - (windows.park_ms if waits else windows.correction_ms)
+            movable_since_ms = received_at_ms - _movable_ms(delivery, connected)
             is_new = delivery.offset >= self._entries[0].offset
             if is_new or delivery.offset in seen or delivery.received_at_ms < movable_since_ms:
                 continue
@@ -338,13 +372,26 @@ class _Batch:
 
     def _correct(self, delivery: Delivery, connected: Connected) -> bool:
         """Resolve a message again; whether that changed anything."""
-        resolved = (delivery.user_id, delivery.account_id, delivery.email_id)
-        before = connected.destination.place(delivery)
-        resolve(delivery, self._r._graph, connected.destination.account_names)
-        if resolved == (delivery.user_id, delivery.account_id, delivery.email_id):
+        destination = connected.destination
+        resolved, was_untrusted = _resolved(delivery), delivery.untrusted
+        before = place(delivery, destination)
+        resolve(delivery, self._r._graph, destination.account_names)
+        if resolved == _resolved(delivery):
             return False
-        self._changes[connected.id].replace(delivery, before, connected.destination.place(delivery))
+        if delivery.untrusted and not was_untrusted:
+            self._notice_untrusted(delivery)
+        self._changes[connected.id].replace(delivery, before, place(delivery, destination))
         return True
+
+    def review(self, connected: Connected, after_offset: int, limit: int) -> int | None:
+        """Resolve what may still move again, in log order after an offset; where to go on, None at the end."""
+        chunk = deliveries.page(self._connection, connected.id, after_offset, limit)
+        movable = [d for d in chunk if d.received_at_ms >= self._now_ms - _movable_ms(d, connected)]
+        self._r._graph.load({delivery.identity_id for delivery in movable})
+        for delivery in movable:
+            self._correct(delivery, connected)
+        self._finish()
+        return chunk[-1].offset if len(chunk) == limit else None
 
     def resolve_parked(self, connected: Connected, after_offset: int, limit: int) -> int | None:
         parked = deliveries.parked(self._connection, connected.id, after_offset, limit)
@@ -362,11 +409,11 @@ class _Batch:
                 if self._correct(delivery, connected):
                     continue
                 if delivery.open_records or not windows.parked_then_deliver:
-                    changes.drop(delivery, connected.destination.place(delivery))
+                    changes.drop(delivery, place(delivery, connected.destination))
                 else:
-                    before = connected.destination.place(delivery)
+                    before = place(delivery, connected.destination)
                     delivery.without_account = True
-                    changes.replace(delivery, before, connected.destination.place(delivery))
+                    changes.replace(delivery, before, place(delivery, connected.destination))
             ended += len(overdue)
         self._finish()
         return ended
@@ -390,7 +437,7 @@ class _Bounds:
         self._connected = connected
 
     def __call__(self, object_name: str, key: str, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
-        place = self._connected.destination.place
+        destination = self._connected.destination
         times = [
             delivery.at_ms
             for scope in self._resolver._graph.scopes_of(user_id, Interval(from_ms, until_ms))
@@ -398,10 +445,20 @@ class _Bounds:
                 self._resolver._connection, self._connected.id, scope.identity_id, *scope.interval, since_ms=0
             )
             if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
-            for contribution in place(delivery).contributions
+            for contribution in place(delivery, destination).contributions
             if contribution.tally_user == user_id and (contribution.object, contribution.key) == (object_name, key)
         ]
         return (min(times), max(times)) if times else None
+
+
+def _resolved(delivery: Delivery) -> tuple[object, ...]:
+    return delivery.user_id, delivery.account_id, delivery.email_id, delivery.untrusted
+
+
+def _movable_ms(delivery: Delivery, connected: Connected) -> int:
+    """How long after its receipt a message may still be resolved in another way."""
+    windows = connected.destination.windows
+    return windows.park_ms if delivery.state in ("parked", "filtered") else windows.correction_ms
 
 
 def _merged(scopes: Iterable[Scope]) -> list[Scope]:

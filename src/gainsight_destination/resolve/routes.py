@@ -5,13 +5,15 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gainsight_destination.destinations.contract import Connected, RecordDestination
+from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.events.message import Message
 from gainsight_destination.resolve.filters import (
     FILTERED_BY_ALLOWLIST,
+    FILTERED_BY_CONSENT,
     FILTERED_BY_INTEGRATIONS,
     FILTERED_BY_TYPE,
     Allowlist,
+    consented,
     enabled_by_integrations,
 )
 
@@ -32,19 +34,25 @@ class Router:
         self._connection = connection
         self._destinations = destinations
         self._allowlists = {connected.id: Allowlist(connected.destination.allowlist) for connected in destinations}
-        self._plain: dict[tuple[int, str, str | None], Route] = {}
+        self._asking = [connected for connected in destinations if connected.consent_categories]
+        self._plain: dict[tuple[int, str, str | None, tuple[int, ...]], Route] = {}
         self._stored: dict[str, int] = {}
 
     def route(self, message: Message) -> Route:
         if message.integrations:
             return self._decide(message)
-        key = (message.source_id, message.type, message.event)
+        refused = self._refused(message) if self._asking and message.consent else ()
+        key = (message.source_id, message.type, message.event, refused)
         route = self._plain.get(key)
         if route is None:
             if len(self._plain) > 100_000:
                 self._plain.clear()
             route = self._plain[key] = self._decide(message)
         return route
+
+    def _refused(self, message: Message) -> tuple[int, ...]:
+        """Destinations that the end user did not consent to: few combinations, however consent is written."""
+        return tuple(c.id for c in self._asking if not consented(message.consent, c.consent_categories))
 
     def forget(self) -> None:
         """Drop everything remembered: a transaction was rolled back."""
@@ -56,7 +64,7 @@ class Router:
         for connected in self._destinations:
             if message.source_id not in connected.source_ids:
                 continue
-            reason = filter_reason(message, connected.destination, self._allowlists[connected.id])
+            reason = filter_reason(message, connected, self._allowlists[connected.id])
             if reason is None:
                 accepted.append(connected)
             else:
@@ -74,10 +82,13 @@ class Router:
         return route_id
 
 
-def filter_reason(message: Message, destination: RecordDestination, allowlist: Allowlist) -> str | None:
-    """Why a destination does not get a message; None when it does. The order is Segment's: type first."""
+def filter_reason(message: Message, connected: Connected, allowlist: Allowlist) -> str | None:
+    """Why a destination does not get a message; None when it does. The order is Segment's: type, consent, the rest."""
+    destination = connected.destination
     if not destination.supports(message.type):
         return FILTERED_BY_TYPE
+    if not consented(message.consent, connected.consent_categories):
+        return FILTERED_BY_CONSENT
     if not enabled_by_integrations(message.integrations, destination.integration_name):
         return FILTERED_BY_INTEGRATIONS
     if message.event is not None and not allowlist.allows(message.event):

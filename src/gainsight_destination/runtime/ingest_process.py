@@ -7,6 +7,7 @@ at most), writes what waits for the log, stops the engine (15 seconds at most), 
 import asyncio
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,14 @@ from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
 from gainsight_destination.runtime.options import Address, address_of
 from gainsight_destination.runtime.supervisor import EngineSupervisor
+from gainsight_destination.workspace.model import Source
 
 REPORT_SECONDS = 1.0
 
@@ -56,15 +59,19 @@ class IngestProcess:
         ingest: socket.socket,
         console: socket.socket,
         engine_command: Sequence[str],
+        read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
         announce: Callable[[Started], None],
+        public_url: PublicUrl | None = None,
     ) -> None:
         self._clock = clock
         self._commits = GroupCommit(log, clock=clock)
-        self._sources = StoredSources(state_path, clock=clock)
+        self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
         self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
-        app = IngestApp(log=self._commits, sources=self._sources, clock=clock, unwell=self.troubles)
+        app = IngestApp(
+            log=self._commits, sources=self._sources, clock=clock, unwell=self.troubles, public_url=public_url
+        )
         started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
         self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started))
 
@@ -93,7 +100,7 @@ class IngestProcess:
         return [*self._own_troubles(), *self._supervisor.reasons()]
 
     def _own_troubles(self) -> list[str]:
-        troubles = [self._sources.failure] if self._sources.failure else []
+        troubles = self._sources.troubles()
         if failure := self._commits.failure:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
         return troubles

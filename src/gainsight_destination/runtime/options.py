@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gainsight_destination.errors import UserError
+from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.runtime.link import ParentLink
 
 DAY_MS = 86_400_000
@@ -61,6 +62,7 @@ class ServeOptions:
     console: Address
     workspace_file: Path | None = None
     retention: Retention = Retention()
+    public_url: PublicUrl | None = None
 
 
 @dataclass(frozen=True, slots=True)

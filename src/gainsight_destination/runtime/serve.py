@@ -3,9 +3,12 @@
 import asyncio
 import os
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
 
 import uvloop
 
@@ -19,8 +22,9 @@ from gainsight_destination.runtime.options import Address, ServeOptions
 from gainsight_destination.store.database import connect
 from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.data_directory import make_data_directory
+from gainsight_destination.workspace.model import Source
 from gainsight_destination.workspace.secrets import Secrets
-from gainsight_destination.workspace.service import apply_file, load
+from gainsight_destination.workspace.service import apply_file, load, load_sources
 
 CONSOLE_BACKLOG = 128
 
@@ -51,9 +55,17 @@ def run_serve(
         command = (engine_command or command_of_engine)(options, console.fileno())
 
         async def main() -> int:
-            state_path = options.data_dir / "state.db"
-            ports = {"ingest": ingest, "console": console}
-            process = IngestProcess(log, state_path, **ports, engine_command=command, clock=clock, announce=announce)
+            process = IngestProcess(
+                log,
+                options.data_dir / "state.db",
+                ingest=ingest,
+                console=console,
+                engine_command=command,
+                read_sources=partial(read_sources, options.data_dir),
+                clock=clock,
+                announce=announce,
+                public_url=options.public_url,
+            )
             return await process.run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -79,6 +91,11 @@ def prepare(options: ServeOptions, clock: Clock) -> None:
         apply_file(options.data_dir, options.workspace_file, clock=clock, actor="serve", environ=os.environ)
     with closing(connect(options.data_dir / "state.db", read_only=True)) as connection:
         load(connection, Secrets.of(options.data_dir))
+
+
+def read_sources(data_dir: Path, connection: sqlite3.Connection) -> tuple[Source, ...]:
+    """The sources with their secrets. The key is read each time: it may have been restored, or made anew."""
+    return load_sources(connection, Secrets.of(data_dir))
 
 
 def command_of_engine(options: ServeOptions, console_fd: int) -> list[str]:

@@ -22,6 +22,9 @@ from gainsight_destination.runtime.serve import run_serve
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.model import Source
+from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.source_settings import document_of
+from gainsight_destination.workspace.stored import set_source_settings
 
 IDLE_ENGINE = "import sys; sys.stdin.buffer.read()"
 
@@ -31,15 +34,17 @@ def write_sources(state_path: Path, sources: Sequence[Source]) -> None:
     with closing(connect(state_path)) as connection:
         migrate(connection, "gainsight_destination.store.migrations")
         with transaction(connection):
-            replace_sources(connection, sources)
+            replace_sources(connection, sources, Secrets.of(state_path.parent))
 
 
-def replace_sources(connection: sqlite3.Connection, sources: Sequence[Source]) -> None:
+def replace_sources(connection: sqlite3.Connection, sources: Sequence[Source], secrets: Secrets) -> None:
     connection.execute("DELETE FROM sources")
     connection.executemany(
         "INSERT INTO sources (id, name, write_key, enabled) VALUES (?, ?, ?, ?)",
         [(source.id, source.name, source.write_key, source.enabled) for source in sources],
     )
+    for source in sources:
+        set_source_settings(connection, secrets, source.name, document_of(source), source.webhook)
     connection.execute("UPDATE workspace SET version = version + 1")
 
 

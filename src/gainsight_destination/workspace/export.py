@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from gainsight_destination.workspace.model import Destination, Source
+from gainsight_destination.workspace.source_settings import document_of
 from gainsight_destination.workspace.stored import read_workspace
 
 SECRET: Any = object()
@@ -19,7 +20,7 @@ SECRET: Any = object()
 
 def export_document(connection: sqlite3.Connection) -> dict[str, Any]:
     """The configuration in the shape of a workspace file."""
-    workspace = read_workspace(connection, lambda _destination, _setting, _stored: SECRET)
+    workspace = read_workspace(connection, lambda _place, _stored: SECRET)
     variables = _Variables()
     names = {source.id: source.name for source in workspace.sources}
     return {
@@ -39,7 +40,12 @@ def export_yaml(document: Mapping[str, Any]) -> str:
 
 def source_row(source: Source, variables: "_Variables") -> dict[str, Any]:
     row: dict[str, Any] = {"name": escaped(source.name), "writeKey": variables.reference(source.name, "writeKey")}
-    return row if source.enabled else row | {"enabled": False}
+    if not source.enabled:
+        row["enabled"] = False
+    row |= document_of(source)
+    if source.webhook:
+        row["webhook"]["secrets"] = [variables.reference(source.name, "webhookSecret") for _ in source.webhook.secrets]
+    return row
 
 
 def destination_row(destination: Destination, names: Mapping[int, str], variables: "_Variables") -> dict[str, Any]:
@@ -47,6 +53,8 @@ def destination_row(destination: Destination, names: Mapping[int, str], variable
     if not destination.enabled:
         row["enabled"] = False
     row["sources"] = sorted(escaped(names[id_]) for id_ in destination.source_ids)
+    if destination.consent_categories:
+        row["consentCategories"] = escaped(list(destination.consent_categories))
     row["settings"] = {
         setting: variables.reference(destination.name, setting) if value is SECRET else escaped(value)
         for setting, value in destination.settings.items()

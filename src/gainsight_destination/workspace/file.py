@@ -5,8 +5,9 @@ stays out of the messages, since it may be a secret.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import yaml
 
@@ -17,20 +18,40 @@ from gainsight_destination.destinations.read_settings import (
     boolean,
     described,
     list_of,
+    one_of,
     text,
+    whole_number,
 )
 from gainsight_destination.errors import UserError
+from gainsight_destination.workspace.model import (
+    DEFAULT_TOLERANCE_SECONDS,
+    Sender,
+    SourceKind,
+    SourceLimits,
+    Trust,
+    UnsignedTail,
+    Webhook,
+)
+from gainsight_destination.workspace.source_settings import MAX_SECRETS
 from gainsight_destination.workspace.spec import DestinationSpec, SourceSpec, WorkspaceSpec
 
 Path = tuple[str | int, ...]
+T = TypeVar("T")
+D = TypeVar("D")
+E = TypeVar("E", bound=StrEnum)
 
 REFERENCE = re.compile(r"\$(\$?)\{([^}]*)\}")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_VALUES = 100_000
 MAX_NAME_LENGTH = 100
 MAX_WRITE_KEY_LENGTH = 200
+MAX_SECRET_LENGTH = 500
+MAX_LIMIT = 1_000_000_000
+MAX_TOLERANCE_SECONDS = 86_400
 WRITE_KEY = re.compile(r"[!-9;-~]+")
 """Printable ASCII without the colon, which ends the user name of a Basic header."""
+SECRET = re.compile(r"[!-~]+")
+"""Printable ASCII, which any header carries."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -155,6 +176,7 @@ class _Shape:
         )
 
     def _source(self, raw: Any, path: Path) -> SourceSpec | None:
+        known = len(self._problems)
         reader = self._reader(raw, path)
         if reader is None:
             return None
@@ -164,8 +186,52 @@ class _Shape:
         if write_key is None and "writeKey" in raw:
             write_key = ""  # wrong, which is a problem already; not left out
         enabled = reader.take("enabled", boolean, True)
+        kind = self._take(reader, path, "kind", word_of(SourceKind), SourceKind.SERVER)
+        trust = self._take(reader, path, "trust", word_of(Trust), Trust.FULL)
+        limits = self._limits(reader.take("limits", settings_object, {}), (*path, "limits"))
+        webhook = self._webhook(reader, path)
         self._tell(path, reader)
-        return SourceSpec(name, write_key, enabled, self._values.place(path)) if isinstance(name, str) else None
+        complete = len(self._problems) == known and not self._broken(path)
+        place = self._values.place(path)
+        if not isinstance(name, str):
+            return None
+        return SourceSpec(name, write_key, enabled, place, kind, trust, limits, webhook, complete)
+
+    def _limits(self, raw: Mapping[str, Any], path: Path) -> SourceLimits:
+        reader = SettingsReader(raw, kind="key")
+        limit = whole_number(1, MAX_LIMIT)
+        per_second = self._take(reader, path, "messagesPerSecond", limit, None)
+        per_day = self._take(reader, path, "megabytesPerDay", limit, None)
+        self._tell(path, reader)
+        return SourceLimits(per_second, per_day)
+
+    def _webhook(self, outer: SettingsReader, outer_path: Path) -> Webhook | None:
+        raw = outer.take("webhook", settings_object, None)
+        if not raw:
+            return None
+        path = (*outer_path, "webhook")
+        reader = SettingsReader(raw, kind="key")
+        sender = self._take(reader, path, "sender", word_of(Sender), MISSING)
+        secrets = self._take(reader, path, "secrets", secret_texts, ())
+        tail = self._take(reader, path, "unsignedTail", word_of(UnsignedTail), UnsignedTail.REFUSE)
+        tolerance = self._take(
+            reader, path, "toleranceSeconds", whole_number(1, MAX_TOLERANCE_SECONDS), DEFAULT_TOLERANCE_SECONDS
+        )
+        if "unsignedTail" in raw and sender is not Sender.SEGMENT:
+            reader.refuse("unsignedTail is for sender segment only; take it out")
+        if "toleranceSeconds" in raw and sender is not Sender.STANDARD:
+            reader.refuse("toleranceSeconds is for sender standard only; take it out")
+        self._tell(path, reader)
+        return Webhook(sender, secrets, tail, tolerance) if isinstance(sender, Sender) else None
+
+    def _take(self, reader: SettingsReader, path: Path, name: str, read: Callable[[Any], T], default: D) -> T | D:
+        """The value, or the default when a reference in it was not resolved, which is a problem already."""
+        value = reader.take(name, (lambda _raw: None) if self._broken((*path, name)) else read, default)
+        return default if value is None else value
+
+    def _broken(self, path: Path) -> bool:
+        """Whether a reference to the environment in there was not resolved."""
+        return any(broken[: len(path)] == path for broken in self._values.unresolved)
 
     def _destination(self, raw: Any, path: Path) -> DestinationSpec | None:
         reader = self._reader(raw, path)
@@ -176,11 +242,12 @@ class _Shape:
         sources = reader.take("sources", names_of_sources, ())
         settings = reader.take("settings", settings_object, {})
         enabled = reader.take("enabled", boolean, True)
+        consent = self._take(reader, path, "consentCategories", category_names, ())
         self._tell(path, reader)
         if not isinstance(name, str) or not isinstance(type_, str):
             return None
-        complete = not any(broken[: len(path)] == path for broken in self._values.unresolved)
-        return DestinationSpec(name, type_, sources, settings, enabled, complete, self._values.place(path))
+        complete, place = not self._broken(path), self._values.place(path)
+        return DestinationSpec(name, type_, sources, settings, enabled, complete, place, consent)
 
     def _reader(self, raw: Any, path: Path) -> SettingsReader | None:
         if isinstance(raw, dict):
@@ -203,6 +270,26 @@ def rows_of(value: Any) -> Sequence[Any]:
 
 def names_of_sources(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(list_of(text)(rows_of(value))))
+
+
+def category_names(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(list_of(name_text)(rows_of(value))))
+
+
+def word_of(words: type[E]) -> Callable[[Any], E]:
+    """One of the words of an enumeration."""
+    read = one_of(*words)
+    return lambda value: words(read(value))
+
+
+def secret_texts(value: Any) -> tuple[str, ...]:
+    """The secrets of a webhook. None of them is repeated in a message."""
+    secrets = list_of(text)(value)
+    if not 1 <= len(secrets) <= MAX_SECRETS:
+        raise WrongValueError("must be a list of 1 secret, or of 2 while one replaces the other")
+    if not all(SECRET.fullmatch(secret) and len(secret) <= MAX_SECRET_LENGTH for secret in secrets):
+        raise WrongValueError(f"must be at most {MAX_SECRET_LENGTH} ASCII characters each, without spaces")
+    return secrets
 
 
 def settings_object(value: Any) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ deleted, since books, records and history belong to it. The sentences carry no s
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 from gainsight_destination.destinations.catalog import CatalogEntry, entry_of
 from gainsight_destination.errors import InvalidSettingsError, UserError
 from gainsight_destination.workspace import stored
-from gainsight_destination.workspace.model import Destination, Workspace
+from gainsight_destination.workspace.model import Destination, Source, Webhook, Workspace
 from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.source_settings import document_of, problems_of, warnings_of
 from gainsight_destination.workspace.spec import DestinationSpec, SourceSpec, WorkspaceSpec
 
 UNREADABLE: Any = object()
@@ -133,9 +134,30 @@ class _Comparison:
                 yield change(sentence, stored.add_source, name, spec.write_key, spec.enabled)
             elif spec.enabled != present[name].enabled:
                 yield change(enabling("source", name, spec.enabled), stored.enable_source, name, spec.enabled)
+            yield from self._source_settings(spec, present.get(name))
         for name, source in present.items():
             if name not in wanted and source.enabled:
                 yield change(dropping("source", name), stored.enable_source, name, False)
+
+    def _source_settings(self, spec: SourceSpec, present: Source | None) -> Iterator[Change]:
+        kept = present.webhook.secrets if present and present.webhook else ()
+        secrets = (spec.webhook.secrets or kept) if spec.webhook else ()
+        if UNREADABLE in secrets:
+            self._refuse(
+                spec, "the stored webhook.secrets do not open with the present key; give them again, or restore the key"
+            )
+            return
+        if not spec.complete:
+            return
+        write_key = spec.write_key or (present.write_key if present else None)
+        for problem in problems_of(spec, secrets, write_key):
+            self._refuse(spec, problem)
+        self.warnings.extend(f"source {quoted(spec.name)}: {warning}" for warning in warnings_of(secrets))
+        before = flat(document_of(present) if present else {}, kept)
+        sentences = differences(before, flat(document_of(spec), secrets), frozenset({"webhook.secrets"}))
+        webhook = replace(spec.webhook, secrets=secrets) if spec.webhook else None
+        write = partial(write_source_settings, name=spec.name, document=document_of(spec), webhook=webhook)
+        yield from together([f"source {quoted(spec.name)}: {sentence}" for sentence in sentences], write)
 
     # -- destinations
 
@@ -162,6 +184,7 @@ class _Comparison:
             self._refuse(spec, f"its type is {present.type}, which cannot change; add a destination with another name")
             return
         yield from self._settings(spec, entry, {} if present is None else present.settings)
+        yield from self._consent(spec, () if present is None else present.consent_categories)
         if present is not None and spec.enabled != present.enabled:
             sentence = enabling("destination", spec.name, spec.enabled)
             yield change(sentence, stored.enable_destination, spec.name, spec.enabled)
@@ -195,11 +218,23 @@ class _Comparison:
         write = partial(write_settings, name=spec.name, settings=settings, secret_settings=entry.secret_settings)
         yield from together([f"destination {quoted(spec.name)}: {sentence}" for sentence in sentences], write)
 
+    def _consent(self, spec: DestinationSpec, present: tuple[str, ...]) -> Iterator[Change]:
+        wanted = spec.consent_categories
+        if set(wanted) == set(present):
+            return
+        if wanted:
+            asked = f"ask for consent to {', '.join(quoted(category) for category in wanted)}"
+        else:
+            asked = "ask for consent no more"
+        sentence = f"destination {quoted(spec.name)}: {asked}"
+        yield change(sentence, stored.set_consent_categories, spec.name, wanted)
+
     def _secrets(self, entry: CatalogEntry, settings: Mapping[str, Any]) -> list[str]:
         """Everything that must not stand in a setting that is shown; what is short may be there by chance."""
         values = [settings.get(name) for name in entry.secret_settings]
-        values += [source.write_key for source in self._present.sources]
-        values += [source.write_key for source in self._wanted.sources]
+        sources: list[Source | SourceSpec] = [*self._present.sources, *self._wanted.sources]
+        for source in sources:
+            values += [source.write_key, *(source.webhook.secrets if source.webhook else ())]
         texts = (value.strip() for value in values if isinstance(value, str))
         return [text for text in texts if len(text) >= SECRET_LENGTH]
 
@@ -234,6 +269,21 @@ def write_settings(
     secret_settings: frozenset[str],
 ) -> None:
     stored.set_settings(connection, secrets, name, settings, secret_settings)
+
+
+def write_source_settings(
+    connection: sqlite3.Connection, secrets: Secrets, *, name: str, document: Mapping[str, Any], webhook: Webhook | None
+) -> None:
+    stored.set_source_settings(connection, secrets, name, document, webhook)
+
+
+def flat(document: Mapping[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
+    """The settings of a source by their path, `webhook.sender`, so that each difference is told by itself."""
+    found: dict[str, Any] = {}
+    for name, value in document.items():
+        inner = value if isinstance(value, dict) else None
+        found |= {name: value} if inner is None else {f"{name}.{key}": each for key, each in inner.items()}
+    return found | ({"webhook.secrets": tuple(secrets)} if secrets else {})
 
 
 def nothing(_connection: sqlite3.Connection, _secrets: Secrets) -> None:

@@ -1,6 +1,6 @@
 """Keeps secrets encrypted at rest, with a key that is not in the database.
 
-AES-256-GCM; destination and setting are bound to each value, so that it cannot be moved to another place. The key is
+AES-256-GCM; owner and setting are bound to each value, so that it cannot be moved to another place. The key is
 GAINSIGHT_DESTINATION_SECRET_KEY, or the file `secret.key` of the data directory, made when the first secret is stored.
 """
 
@@ -10,8 +10,9 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,6 +30,23 @@ class SecretKeyError(StoppedError):
     """The key is missing, malformed, or not the one that secrets were stored with. The message says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class SecretPlace:
+    """Which setting of what a secret is."""
+
+    kind: Literal["source", "destination"]
+    name: str
+    setting: str
+
+    def __str__(self) -> str:
+        return f'{self.setting} of {self.kind} "{self.name}"'
+
+    def bound(self) -> bytes:
+        """What the encryption binds a value to. Stored values depend on it: never change it."""
+        source = "source\0" if self.kind == "source" else ""
+        return f"{source}{self.name}\0{self.setting}".encode()
+
+
 class Secrets:
     """Encrypts and decrypts secret settings. The key is read when it is first needed; `repr` does not show it."""
 
@@ -42,24 +60,24 @@ class Secrets:
         """The secrets of a data directory."""
         return cls(key_file=data_dir / KEY_FILE, key_text=environ.get(KEY_VARIABLE) or None)
 
-    def encrypt(self, destination: str, setting: str, value: Any) -> str:
+    def encrypt(self, place: SecretPlace, value: Any) -> str:
         """The value as it is stored. Makes the key file if there is no key yet."""
         cipher = self._cipher_of_key(may_create=True)
         nonce = os.urandom(NONCE_BYTES)
-        sealed = cipher.encrypt(nonce, json.dumps(value).encode(), bound_to(destination, setting))
+        sealed = cipher.encrypt(nonce, json.dumps(value).encode(), place.bound())
         return FORMAT + base64.b64encode(nonce + sealed).decode("ascii")
 
-    def decrypt(self, destination: str, setting: str, stored: str) -> Any:
+    def decrypt(self, place: SecretPlace, stored: str) -> Any:
         """The value that was stored. Raises SecretKeyError when this key does not open it."""
         cipher = self._cipher_of_key(may_create=False)
         try:
             if not stored.startswith(FORMAT):
                 raise ValueError("unknown format")
             sealed = base64.b64decode(stored.removeprefix(FORMAT), validate=True)
-            opened = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to(destination, setting))
+            opened = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.bound())
         except (InvalidTag, ValueError):
             raise SecretKeyError(
-                f"{setting} of destination {destination!r} cannot be decrypted with the key of {self._origin()}. "
+                f"{place} cannot be decrypted with the key of {self._origin()}. "
                 "Restore the key it was stored with, or apply a workspace file that gives the secret again"
             ) from None
         return json.loads(opened)
@@ -97,10 +115,6 @@ class Secrets:
 
     def _origin(self) -> str:
         return KEY_VARIABLE if self._key_text is not None else str(self._key_file)
-
-
-def bound_to(destination: str, setting: str) -> bytes:
-    return f"{destination}\0{setting}".encode()
 
 
 def create_key_file(path: Path) -> None:

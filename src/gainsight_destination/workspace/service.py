@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from gainsight_destination.workspace.export import export_document
 from gainsight_destination.workspace.file import read_spec
 from gainsight_destination.workspace.model import Destination, Source, Workspace
 from gainsight_destination.workspace.plan import UNREADABLE, Plan, make_plan
-from gainsight_destination.workspace.secrets import SecretKeyError, Secrets
+from gainsight_destination.workspace.secrets import SecretKeyError, SecretPlace, Secrets
 from gainsight_destination.workspace.spec import WorkspaceSpec
-from gainsight_destination.workspace.stored import read_workspace, record_change
+from gainsight_destination.workspace.stored import read_sources, read_workspace, record_change
 
 MIGRATIONS = "gainsight_destination.store.migrations"
 
@@ -40,7 +41,7 @@ def load(connection: sqlite3.Connection, secrets: Secrets) -> Workspace:
     """The stored configuration with its secrets, all of one version.
 
     Raises SecretKeyError (a StoppedError) when the key does not open a secret of an enabled destination; those of a
-    disabled one are left out then.
+    disabled one are left out then, and those of a source always: the public port refuses its webhook and says why.
     """
     if connection.in_transaction:
         return read_opened(connection, secrets)
@@ -54,18 +55,43 @@ def load(connection: sqlite3.Connection, secrets: Secrets) -> Workspace:
 def read_opened(connection: sqlite3.Connection, secrets: Secrets) -> Workspace:
     failures: dict[str, SecretKeyError] = {}
 
-    def decrypt(destination: str, setting: str, stored: str) -> Any:
+    def decrypt(place: SecretPlace, stored: str) -> Any:
         try:
-            return secrets.decrypt(destination, setting, stored)
+            return secrets.decrypt(place, stored)
         except SecretKeyError as error:
-            failures[destination] = error
+            if place.kind == "destination":
+                failures[place.name] = error
             return UNREADABLE
 
     workspace = read_workspace(connection, decrypt)
     for destination in workspace.destinations:
         if destination.enabled and destination.name in failures:
             raise failures[destination.name]
-    return replace(workspace, destinations=tuple(map(without_unreadable, workspace.destinations)))
+    return replace(
+        workspace,
+        sources=tuple(map(without_unreadable_webhook, workspace.sources)),
+        destinations=tuple(map(without_unreadable, workspace.destinations)),
+    )
+
+
+def load_sources(connection: sqlite3.Connection, secrets: Secrets) -> tuple[Source, ...]:
+    """The stored sources for the public port. A webhook's secrets that the key does not open are left out."""
+    sources = read_sources(connection, partial(decrypt_if_possible, secrets))
+    return tuple(map(without_unreadable_webhook, sources))
+
+
+def decrypt_if_possible(secrets: Secrets, place: SecretPlace, stored: str) -> Any:
+    try:
+        return secrets.decrypt(place, stored)
+    except SecretKeyError:
+        return UNREADABLE
+
+
+def without_unreadable_webhook(source: Source) -> Source:
+    if source.webhook is None or UNREADABLE not in source.webhook.secrets:
+        return source
+    readable = tuple(secret for secret in source.webhook.secrets if secret is not UNREADABLE)
+    return replace(source, webhook=replace(source.webhook, secrets=readable))
 
 
 def without_unreadable(destination: Destination) -> Destination:
@@ -81,14 +107,7 @@ def plan(
     catalog: Mapping[str, CatalogEntry] = CATALOG,
 ) -> Plan:
     """What `apply` would change. Raises InvalidSettingsError with every problem; changes nothing."""
-
-    def decrypt(destination: str, setting: str, stored: str) -> Any:
-        try:
-            return secrets.decrypt(destination, setting, stored)
-        except SecretKeyError:
-            return UNREADABLE
-
-    return make_plan(read_workspace(connection, decrypt), wanted, catalog)
+    return make_plan(read_workspace(connection, partial(decrypt_if_possible, secrets)), wanted, catalog)
 
 
 def apply(
@@ -147,7 +166,7 @@ def export(data_dir: Path) -> dict[str, Any]:
 def sources(data_dir: Path) -> tuple[Source, ...]:
     """The sources of a data directory; none when nothing is stored yet. Needs no key."""
     with closing(open_to_look(data_dir)) as connection:
-        return read_workspace(connection, lambda _destination, _setting, _stored: None).sources
+        return read_sources(connection, lambda _place, _stored: None)
 
 
 def open_to_look(data_dir: Path) -> sqlite3.Connection:

@@ -4,16 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gainsight_destination.workspace.model import NO_LIMITS, SourceKind, SourceLimits, Trust, Webhook
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """A wanted source. Without a write key it keeps the one it has."""
+    """A wanted source. Without a write key or webhook secrets it keeps those it has."""
 
     name: str
     write_key: str | None = field(default=None, repr=False)
     enabled: bool = True
     place: str = ""
     """Where it was stated, for messages: `sources[0] (line 3)`."""
+    kind: SourceKind = SourceKind.SERVER
+    trust: Trust = Trust.FULL
+    limits: SourceLimits = NO_LIMITS
+    webhook: Webhook | None = None
+    complete: bool = True
+    """False when part of the settings could not be read, which is a problem already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class DestinationSpec:
     complete: bool = True
     """False when part of the settings could not be read, which is a problem already."""
     place: str = ""
+    consent_categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

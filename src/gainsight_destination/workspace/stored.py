@@ -5,11 +5,12 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from gainsight_destination.workspace.model import Destination, Source, Workspace
-from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.model import Destination, Source, Webhook, Workspace
+from gainsight_destination.workspace.secrets import SecretPlace, Secrets
+from gainsight_destination.workspace.source_settings import source_of
 
-Decrypt = Callable[[str, str, str], Any]
-"""(destination, setting, stored text) -> value."""
+Decrypt = Callable[[SecretPlace, str], Any]
+"""(place, stored text) -> value."""
 
 
 def read_workspace(connection: sqlite3.Connection, decrypt: Decrypt) -> Workspace:
@@ -18,13 +19,12 @@ def read_workspace(connection: sqlite3.Connection, decrypt: Decrypt) -> Workspac
     connected: dict[int, set[int]] = {}
     for source_id, destination_id in connection.execute("SELECT source_id, destination_id FROM connections"):
         connected.setdefault(destination_id, set()).add(source_id)
-    sources = connection.execute("SELECT id, name, write_key, enabled FROM sources ORDER BY id")
     destinations = connection.execute(
-        "SELECT id, name, type, enabled, settings, secrets FROM destinations ORDER BY id"
+        "SELECT id, name, type, enabled, settings, secrets, consent_categories FROM destinations ORDER BY id"
     ).fetchall()
     return Workspace(
         version,
-        tuple(Source(id_, name, write_key, bool(enabled)) for id_, name, write_key, enabled in sources),
+        read_sources(connection, decrypt),
         tuple(
             Destination(
                 id_,
@@ -33,10 +33,30 @@ def read_workspace(connection: sqlite3.Connection, decrypt: Decrypt) -> Workspac
                 bool(enabled),
                 frozenset(connected.get(id_, ())),
                 json.loads(settings)
-                | {setting: decrypt(name, setting, stored) for setting, stored in json.loads(secrets).items()},
+                | {
+                    setting: decrypt(SecretPlace("destination", name, setting), stored)
+                    for setting, stored in json.loads(secrets).items()
+                },
+                tuple(json.loads(consent_categories)),
             )
-            for id_, name, type_, enabled, settings, secrets in destinations
+            for id_, name, type_, enabled, settings, secrets, consent_categories in destinations
         ),
+    )
+
+
+def read_sources(connection: sqlite3.Connection, decrypt: Decrypt) -> tuple[Source, ...]:
+    """The stored sources. What `decrypt` makes of a webhook's secrets is what they are."""
+    rows = connection.execute("SELECT id, name, write_key, enabled, settings, secrets FROM sources ORDER BY id")
+    return tuple(
+        source_of(
+            id_,
+            name,
+            write_key,
+            bool(enabled),
+            json.loads(settings),
+            [decrypt(SecretPlace("source", name, setting), stored) for setting, stored in json.loads(secrets).items()],
+        )
+        for id_, name, write_key, enabled, settings, secrets in rows
     )
 
 
@@ -60,6 +80,19 @@ def enable_source(connection: sqlite3.Connection, name: str, enabled: bool) -> N
     connection.execute("UPDATE sources SET enabled = ? WHERE name = ?", (int(enabled), name))
 
 
+def set_source_settings(
+    connection: sqlite3.Connection, secrets: Secrets, name: str, document: Mapping[str, Any], webhook: Webhook | None
+) -> None:
+    """Store the settings of a source, the secrets of its webhook encrypted."""
+    places = {f"webhook.secrets[{place}]": secret for place, secret in enumerate(webhook.secrets if webhook else ())}
+    sealed = {
+        setting: secrets.encrypt(SecretPlace("source", name, setting), secret) for setting, secret in places.items()
+    }
+    connection.execute(
+        "UPDATE sources SET settings = ?, secrets = ? WHERE name = ?", (json.dumps(document), json.dumps(sealed), name)
+    )
+
+
 def add_destination(connection: sqlite3.Connection, name: str, type_: str, enabled: bool) -> None:
     connection.execute(
         "INSERT INTO destinations (name, type, enabled, settings) VALUES (?, ?, ?, '{}')", (name, type_, int(enabled))
@@ -80,13 +113,20 @@ def set_settings(
     """Store the settings of a destination, the secret ones encrypted."""
     plain = {setting: value for setting, value in settings.items() if setting not in secret_settings}
     sealed = {
-        setting: secrets.encrypt(name, setting, value)
+        setting: secrets.encrypt(SecretPlace("destination", name, setting), value)
         for setting, value in settings.items()
         if setting in secret_settings
     }
     connection.execute(
         "UPDATE destinations SET settings = ?, secrets = ? WHERE name = ?",
         (json.dumps(plain, ensure_ascii=False), json.dumps(sealed), name),
+    )
+
+
+def set_consent_categories(connection: sqlite3.Connection, name: str, categories: Collection[str]) -> None:
+    connection.execute(
+        "UPDATE destinations SET consent_categories = ? WHERE name = ?",
+        (json.dumps(list(categories), ensure_ascii=False), name),
     )
 
 

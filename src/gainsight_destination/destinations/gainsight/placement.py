@@ -74,5 +74,6 @@ def _place_group(delivery: Delivery) -> Placement:
 def _place_identify(delivery: Delivery) -> Placement:
     if delivery.email_id is None:
         return Placement(state="filtered", reason=NO_EMAIL)
-    statement = Statement(account_id=delivery.account_id, says_member=delivery.said_account)
+    says_member = None if delivery.untrusted else delivery.said_account
+    statement = Statement(account_id=delivery.account_id, says_member=says_member)
     return Placement((Contribution(PERSON, str(delivery.email_id), statement=statement),))

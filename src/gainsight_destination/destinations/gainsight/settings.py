@@ -5,18 +5,18 @@ Names are camelCase outside and snake_case inside. Defaults and meanings are in 
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from gainsight_destination.destinations.addresses import origin
 from gainsight_destination.destinations.read_settings import (
     MISSING,
     SettingsReader,
     WrongValueError,
     boolean,
     described,
+    event_name,
     list_of,
     mapping_of,
     number,
@@ -39,7 +39,6 @@ TENANT_CALLS_PER_DAY = 50_000
 ACCESS_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 ACCESS_KEY_LENGTH = 36
 API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 
 
 class Trigger(msgspec.Struct, frozen=True, rename="camel"):
@@ -154,52 +153,6 @@ def access_key(value: Any) -> str:
     return key
 
 
-def origin(value: Any) -> str:
-    """The tenant's address as an origin: scheme, host and perhaps port."""
-    example = "for example https://acme.gainsightcloud.com"
-    written = text(value)
-    try:
-        parts = urlsplit(written if "://" in written else f"https://{written}")
-        host, port = (parts.hostname or "").rstrip("."), parts.port
-    except ValueError:
-        raise WrongValueError(f"is not an address; {example}") from None
-    if parts.scheme not in ("https", "http"):
-        raise WrongValueError(f"must begin with https://; {example}")
-    if "@" in parts.netloc:
-        raise WrongValueError(f"must not hold a user name or password; {example}")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise WrongValueError(f"must end after the host, without a path; {example}")
-    if not is_host(host):
-        raise WrongValueError(f"needs the full name of the host; {example}")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise WrongValueError("must begin with https://; plain http is for this machine only (localhost, 127.0.0.1)")
-    return assembled(parts, host, port)
-
-
-def is_host(host: str) -> bool:
-    """Whether this is a full host name, an IP address, or this machine."""
-    return host == "localhost" or is_ip_address(host) or HOST.fullmatch(host) is not None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent there stays on this machine."""
-    return host == "localhost" or (is_ip_address(host) and ip_address(host).is_loopback)
-
-
-def is_ip_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def assembled(parts: SplitResult, host: str, port: int | None) -> str:
-    usual_port = 443 if parts.scheme == "https" else 80
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + ("" if port in (None, usual_port) else f":{port}")
-
-
 def api_name(value: Any) -> str:
     """The API name of a Gainsight object or field."""
     name = text(value)
@@ -212,21 +165,6 @@ def bulk_object(value: Any) -> str:
     name = api_name(value)
     if name.lower() in ("person", "company_person", "gsuser"):
         raise WrongValueError("is an object that Gainsight's Bulk API does not load")
-    return name
-
-
-def event_name(value: Any) -> str:
-    """A row of the allowlist: a name, or an object whose `key` is the name, as the original integration had it."""
-    if isinstance(value, Mapping):
-        if not isinstance(value.get("key"), str) or not value["key"].strip():
-            raise WrongValueError("must have the name of a track event as its key")
-        name = value["key"]
-    else:
-        name = value
-    if not isinstance(name, str):
-        raise WrongValueError(f"must be the name of a track event; {described(value)}")
-    if not name.strip():
-        raise WrongValueError("is empty; name a track event or leave the row out")
     return name
 
 

@@ -1,0 +1,223 @@
+"""What destinations have in common that get each message as it came: one request a message, in order per user.
+
+The engine sees one object, `message`, whose records are the messages. It hands out the first one of several users at a
+time; their requests go at once. Which answer means what is in docs/delivery.md.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from gainsight_destination.destinations.contract import (
+    Answer,
+    AuthenticationError,
+    Call,
+    CallError,
+    Calls,
+    Contribution,
+    Deferred,
+    Delivered,
+    Delivery,
+    Draft,
+    Limits,
+    MisconfiguredError,
+    ObjectSpec,
+    Outcome,
+    Placement,
+    Presence,
+    QuotaSpentError,
+    Record,
+    RecordReader,
+    Reference,
+    Rejected,
+    ThrottledError,
+    TransientError,
+    Windows,
+)
+from gainsight_destination.destinations.read_settings import SettingsReader, number, optional, whole_number
+
+MESSAGE: Final = "message"
+AT_ONCE: Final = 16
+"""Requests under way together, each of another user."""
+STORY_MS: Final = 7 * 86_400_000
+"""How long what became of a message is kept after it arrived."""
+RETRY_HOURS: Final = 4.0
+"""How long Segment retries a destination before it gives a message up."""
+GIVE_UP_AFTER_ATTEMPTS: Final = 5
+THROTTLED_SECONDS: Final = 60.0
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast messages go, and how long one that fails alone is tried again."""
+
+    calls_per_minute: int
+    calls_per_day: int
+    retry_hours: float | None
+    """None: for ever."""
+
+
+def read_pace(reader: SettingsReader) -> Pace:
+    """The settings that all of these destinations have."""
+    return Pace(
+        reader.take("callsPerMinute", whole_number(1, 1_000_000), 6_000),
+        reader.take("callsPerDay", whole_number(1, 1_000_000_000), 8_640_000),
+        reader.take("retryHours", optional(number(0, 8_760)), RETRY_HOURS),
+    )
+
+
+class MessageDestination:
+    """Keeps `RecordDestination`; a subclass says what the request of a message looks like."""
+
+    objects: Sequence[ObjectSpec] = (ObjectSpec(MESSAGE, AT_ONCE, per_message=True, ordered=True),)
+    windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
+    account_names: tuple[str, ...] = ("accountId", "account_id")
+
+    def __init__(
+        self,
+        *,
+        integration_name: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        types: Collection[str],
+        events: Collection[str],
+        pace: Pace,
+    ) -> None:
+        self.integration_name = integration_name
+        self.base_url = base_url
+        self.headers = headers
+        self.allowlist = events
+        self.limits = Limits(pace.calls_per_minute, pace.calls_per_day, flush_seconds=0, edge_seconds=0)
+        self._types = frozenset(types)
+        self._retry_ms = None if pace.retry_hours is None else round(pace.retry_hours * 3_600_000)
+        self._now_ms = 0
+        self._takes_messages = False
+        self._takes_since_ms = 0
+        self._asked = 0
+
+    def call_of(self, message_id: str, message: bytes, now_ms: int) -> Call:
+        """The request that delivers a message; its body is added."""
+        raise NotImplementedError
+
+    def supports(self, message_type: str) -> bool:
+        return message_type in self._types
+
+    def place(self, delivery: Delivery) -> Placement:
+        return Placement((Contribution(MESSAGE, str(delivery.offset)),))
+
+    async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
+        self._now_ms = now_ms
+
+    def forget_metadata(self, object_name: str) -> None:
+        """There is none."""
+
+    def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
+        drafts = []
+        for record in records:
+            offset = int(record.key)
+            message = reader.original(offset)
+            if message is None:
+                raise LookupError(f"message {offset} is in neither log nor store")
+            drafts.append(Draft(record, reader.delivery(offset).message_id, {"message": message.decode()}))
+        return drafts
+
+    async def deliver(self, drafts: Sequence[Draft], calls: Calls, worthwhile: int = 1) -> Mapping[int, Outcome]:
+        """A request for each; while it is not known whether the other side takes any, one goes ahead of the others.
+
+        Raises when the other side is in trouble. A message that fails while others are taken is in trouble itself.
+        """
+        took, self._takes_messages = self._takes_messages, False
+        together = list(drafts)
+        found: dict[int, Outcome] = {}
+        if not took:
+            self._asked += 1  # another one each time, since one of them may be what is wrong
+            ahead = together.pop(self._asked % len(drafts))
+            found[ahead.record.id] = await self._send(ahead, calls)
+        results = await asyncio.gather(*(self._send(draft, calls) for draft in together), return_exceptions=True)
+        failed: list[tuple[Draft, CallError | QuotaSpentError]] = []
+        for draft, result in zip(together, results, strict=True):
+            if isinstance(result, (CallError, QuotaSpentError)):
+                failed.append((draft, result))
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                found[draft.record.id] = result
+        if failed and not found and not all(is_known_trouble(draft, error) for draft, error in failed):
+            raise failed[0][1]
+        self._takes_messages = not any(isinstance(error, AuthenticationError) for _, error in failed)
+        if not took:
+            self._takes_since_ms = self._now_ms
+        return found | {draft.record.id: self._alone(draft, error) for draft, error in failed}
+
+    async def _send(self, draft: Draft, calls: Calls) -> Outcome:
+        content = draft.fields["message"].encode()
+        call = self.call_of(draft.name, content, self._now_ms)._replace(
+            body=msgspec.json.decode(content), content=content
+        )
+        answer = await calls.send(call)
+        if 200 <= answer.status < 300:
+            return Delivered(blake2b(content, digest_size=16).digest())
+        raise_for(call, answer)
+        return Rejected(f"HTTP_{answer.status}", said(answer), call, answer)
+
+    def _alone(self, draft: Draft, error: CallError | QuotaSpentError) -> Outcome:
+        """What becomes of a message that failed while others of the same moment were taken: its own trouble."""
+        if isinstance(error, QuotaSpentError):
+            return Deferred(max(0, error.retry_at_ms - self._now_ms) / 1000, "no call is left now")
+        if isinstance(error, ThrottledError):
+            return Deferred(THROTTLED_SECONDS, str(error))
+        tried = draft.record.attempts + 1 >= GIVE_UP_AFTER_ATTEMPTS
+        since_ms = max(draft.record.dirty_since_ms, self._takes_since_ms)
+        overdue = self._retry_ms is not None and self._now_ms - since_ms > self._retry_ms
+        if isinstance(error, MisconfiguredError) or (overdue and tried and isinstance(error, TransientError)):
+            answer = error.answer or Answer(0, None, "")
+            return Rejected(f"HTTP_{answer.status}" if error.answer else "NO_ANSWER", str(error), error.call, answer)
+        return Deferred(None, str(error), failed=True)
+
+    async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
+        """No request creates anything that could be looked up: receivers know a repeat by its message id."""
+        return {draft.record.id: "absent" for draft in drafts}
+
+    async def find(self, references: Sequence[Reference], calls: Calls) -> None:
+        """There are none."""
+
+    async def poll(
+        self, remote_job_id: str, object_name: str, records: Sequence[tuple[int, bytes]], calls: Calls
+    ) -> Mapping[int, Outcome] | None:
+        """There are no jobs."""
+        return {}
+
+    async def probe(self, calls: Calls, now_ms: int) -> None:
+        """No call tells whether the credentials are good but a message; the next one will, alone."""
+
+
+def is_known_trouble(draft: Draft, error: Exception) -> bool:
+    """Whether a message failed that had failed before, while the other side took others."""
+    return draft.record.attempts > 0 and isinstance(error, (TransientError, MisconfiguredError))
+
+
+def raise_for(call: Call, answer: Answer) -> None:
+    """The call error of an answer that says something of the other side; nothing if it is about this message."""
+    if answer.status == 429:
+        raise ThrottledError("it takes no more messages now (HTTP 429)", call, answer)
+    if answer.status in (401, 403):
+        raise AuthenticationError(f"it refuses the credentials (HTTP {answer.status}: {said(answer)})", call, answer)
+    if answer.status >= 500 or answer.status in (408, 425):
+        raise TransientError(f"it is in trouble (HTTP {answer.status}: {said(answer)})", call, answer)
+    if 300 <= answer.status < 400:
+        raise MisconfiguredError("it redirects; correct the address in the settings", call, answer)
+    if answer.status in (404, 405, 410):
+        raise MisconfiguredError(
+            f"nothing takes messages at this address (HTTP {answer.status}); correct it in the settings", call, answer
+        )
+
+
+def said(answer: Answer) -> str:
+    """The other side's own words, if it has any."""
+    if isinstance(answer.body, Mapping):
+        for name in ("message", "error", "errorDesc"):
+            if isinstance(answer.body.get(name), str):
+                return str(answer.body[name])[:500]
+    return answer.text[:500] or f"HTTP {answer.status}"

@@ -1,0 +1,1 @@
+"""Any web server of one's own: each message as a signed POST."""

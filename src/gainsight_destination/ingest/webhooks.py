@@ -1,0 +1,141 @@
+"""The route of webhook sources: messages that another pipeline has taken in before, sent on and signed.
+
+They are stored like an archive: each was received, given its id and had its timestamp corrected by who sends it on,
+so that what also came live counts once, and nothing is corrected twice.
+
+What a person can mend is answered with 503, whatever it is: these senders repeat such a request for hours, and give
+one up for ever at a 400 or 401. So a secret that was changed on one side only loses nothing. A request that no
+repetition mends (it is not JSON, or too large) is a 400 here too.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import structlog
+
+from gainsight_destination.clock import Clock
+from gainsight_destination.eventlog.contract import Entry, EntryKind
+from gainsight_destination.eventlog.group_commit import GroupCommit
+from gainsight_destination.ingest import answers, limits, signatures
+from gainsight_destination.ingest.answers import Answer, RefusedRequestError
+from gainsight_destination.ingest.body import BodyReader
+from gainsight_destination.ingest.read_json import ReadBody, read_json
+from gainsight_destination.ingest.requests import Request
+from gainsight_destination.ingest.signatures import SignatureError, Signed
+from gainsight_destination.ingest.sources import SourceDirectory
+from gainsight_destination.observe import metrics
+from gainsight_destination.workspace.model import Sender, Source, Webhook
+
+WRITE_KEY: Final = re.compile(r".*/webhook/+(.+?)/*", re.IGNORECASE | re.DOTALL)
+METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Segment's webhook lets its user choose among these."""
+RETRY_SECONDS: Final = 60
+LOG_EVERY_MS: Final = 60_000
+BLANK: Final = frozenset({b"", b"null", b'""'})
+WHITESPACE: Final = b" \t\r\n"
+
+logger = structlog.get_logger(__name__)
+
+
+class _Identified(msgspec.Struct, gc=False):
+    messageId: msgspec.Raw = msgspec.Raw()  # noqa: N815 - the name on the wire; Raw is immutable
+
+
+decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+decode_identified = msgspec.json.Decoder(_Identified).decode
+
+
+class Webhooks:
+    """Takes the requests of all webhook sources. Belongs to the event loop of the public port."""
+
+    def __init__(self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader) -> None:
+        self._log = log
+        self._sources = sources
+        self._clock = clock
+        self._bodies = bodies
+        self._logged_at_ms: dict[tuple[str, str], int] = {}
+
+    async def take(self, request: Request) -> Answer:
+        """Answers `/v1/webhook/WRITE_KEY`: stores the messages of one request."""
+        if request.method not in METHODS:
+            raise RefusedRequestError("Malformed request: a webhook is a POST, PUT or PATCH")
+        match = WRITE_KEY.fullmatch(request.path)
+        source = self._sources.webhook_source_of(match[1]) if match else None
+        try:
+            return await self._take(source, request)
+        except SignatureError as error:
+            return self._refuse(source, error)
+
+    async def _take(self, source: Source | None, request: Request) -> Answer:
+        if source is None or source.webhook is None:
+            raise SignatureError("unknown_write_key", "No source of kind webhook has this write key; look at the URL")
+        if not source.webhook.secrets:
+            raise SignatureError("no_secret", "The secrets of this source cannot be read; its operator can see why")
+        headers = request.headers
+        body = await self._bodies.read(request.receive, headers, limits.WEBHOOK_BYTES)
+        batched = body.lstrip(WHITESPACE).startswith(b"[")
+        read = read_json(body, EntryKind.ARCHIVE if batched else EntryKind.TRACK)
+        if read.count:
+            signed = Signed(body, first_of(body, read) if batched else body, read.count)
+            signatures.check(source.webhook, headers, signed, self._clock.now_ms())
+            await self._store(source, with_message_ids(source.webhook, headers, read, batched), read.count)
+            if read.mended:
+                metrics.ingest_mended_bodies.inc()
+        else:
+            metrics.ingest_empty_batches.inc()
+        return answers.SUCCESS
+
+    async def _store(self, source: Source, body: bytes, count: int) -> None:
+        received_at_ms = self._clock.now_ms()
+        if source.enabled:
+            entry, outcome = Entry(source.id, EntryKind.ARCHIVE, received_at_ms, count, body), "accepted"
+        else:
+            entry, outcome = Entry(source.id, EntryKind.SOURCE_DISABLED, received_at_ms, count, b""), "source_disabled"
+        await self._log.append(entry)
+        metrics.ingest_messages_of(source.name, outcome).inc(count)
+        metrics.ingest_body_bytes.inc(len(entry.body))
+
+    def _refuse(self, source: Source | None, error: SignatureError) -> Answer:
+        """Count a request that is not proven, and say so in the logs, now and then."""
+        name, now_ms = source.name if source else "", self._clock.now_ms()
+        metrics.ingest_refused_webhooks.labels(name, error.reason).inc()
+        if now_ms - self._logged_at_ms.get((name, error.reason), -LOG_EVERY_MS) >= LOG_EVERY_MS:
+            self._logged_at_ms[name, error.reason] = now_ms
+            logger.warning("webhook refused", source=name, reason=error.reason, explanation=str(error))
+        return answers.later(503, error.reason, str(error), RETRY_SECONDS)
+
+
+def first_of(body: bytes, read: ReadBody) -> bytes:
+    """The bytes of the first message of an array, as they came.
+
+    Half surrogates are mended without a change of length, so that what was read and what came have the same places.
+    """
+    start = body.index(b"[") + 1
+    start += len(body[start:]) - len(body[start:].lstrip(WHITESPACE))
+    return body[start : start + len(memoryview(decode_items(read.body)[0]))]
+
+
+def with_message_ids(webhook: Webhook, headers: dict[bytes, bytes], read: ReadBody, batched: bool) -> bytes:
+    """The messages as the array that is stored.
+
+    A sender of Standard Webhooks repeats a request with the same webhook-id, so messages without an id of their own
+    get one made of it, which makes them count once. The other senders give every message its id.
+    """
+    if webhook.sender is not Sender.STANDARD:
+        return read.body if batched else b"[" + read.body + b"]"
+    webhook_id = headers[b"webhook-id"].decode("utf-8", "replace")
+    if not batched:
+        return b"[" + with_message_id(read.body.strip(WHITESPACE), webhook_id) + b"]"
+    items: Iterable[bytes] = map(bytes, decode_items(read.body))
+    return b"[" + b",".join(with_message_id(item, f"{webhook_id}:{n}") for n, item in enumerate(items)) + b"]"
+
+
+def with_message_id(item: bytes, message_id: str) -> bytes:
+    """The message with this id if it has none. It goes to the end: of a name that is there twice the last counts."""
+    if not item.startswith(b"{") or bytes(decode_identified(item).messageId) not in BLANK:
+        return item
+    separator = b"" if item[1:-1].strip(WHITESPACE) == b"" else b","
+    return item[:-1] + separator + b'"messageId":' + json.dumps(message_id).encode() + b"}"

@@ -13,14 +13,15 @@ def snake_case(name: str) -> str:
 def send(module: str) -> None:
     task = json.load(sys.stdin)
     failures: list[str] = []
-    client = import_module(module).Client(
-        task["writeKey"], on_error=lambda error, _batch: failures.append(str(error)), **task["options"]
-    )
+    analytics = import_module(module)
+    settings = {"write_key": task["writeKey"], "on_error": lambda error, _batch: failures.append(str(error))}
+    for name, value in (settings | task["options"]).items():
+        setattr(analytics, name, value)
     for call in task["calls"]:
         arguments = {snake_case(name): value for name, value in call.items() if name != "type"}
-        getattr(client, call["type"])(**arguments)
-    client.flush()
-    client.shutdown()
+        getattr(analytics, call["type"])(**arguments)
+    analytics.flush()
+    analytics.shutdown()
     if failures:
         sys.exit(f"the SDK gave up: {failures}")
 

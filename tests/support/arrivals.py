@@ -47,13 +47,22 @@ class Arrivals:
         """How often each message id came."""
         return Counter(str(item.get("messageId")) for item in self.items())
 
-    def check(self, calls: Sequence[Mapping[str, Any]], *, repeated: bool = False) -> None:
+    def check(self, calls: Sequence[Mapping[str, Any]], *, repeated: bool | None = False) -> None:
         """Wait for these messages: they came as they were sent, and no other; each counts once.
 
-        `repeated` says that some had to come twice, because the first answer was lost.
+        `repeated` says whether some had to come twice, because the first answer was lost; None that they may have.
         """
         wanted = {str(call["messageId"]): call for call in calls}
-        wait_until(lambda: wanted.keys() <= self.times().keys(), "every message")
+
+        def all_came() -> bool:
+            times = self.times()
+            return wanted.keys() <= times.keys() and (not repeated or max(times.values()) > 1)
+
+        try:
+            wait_until(all_came, "every message")
+        except AssertionError as error:
+            missing = [call for message_id, call in wanted.items() if message_id not in self.times()]
+            raise AssertionError(f"{error}: {len(missing)} did not come: {missing[:1]}") from None
         items = self.items()
         times = Counter(str(item["messageId"]) for item in items)
         assert times.keys() == wanted.keys(), sorted(times.keys() - wanted.keys())
@@ -62,7 +71,7 @@ class Arrivals:
         books = self.system.settled(self._before["received"] + len(items))
         duplicates = books["duplicates"] - self._before["duplicates"]
         assert duplicates == len(items) - len(wanted), times.most_common(3)
-        assert (duplicates > 0) is repeated, times.most_common(3)
+        assert repeated in (None, duplicates > 0), times.most_common(3)
 
 
 def unlike(call: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from threading import Lock, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.system import wait_until
+
 OF_ONE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "date", "server"}
 
 
@@ -113,6 +115,10 @@ class FaultProxy:
             "Access-Control-Allow-Credentials": "true",
             "Access-Control-Expose-Headers": "Retry-After, X-RateLimit-Reset",
         }
+
+    def wait_for_refusals(self) -> None:
+        """Wait until every fault was given."""
+        wait_until(lambda: not self._faults, "every fault to be given")
 
     def posts(self) -> list[Passed]:
         """The requests that carried messages."""

@@ -110,6 +110,8 @@ class ServerSdk:
     name: str
     group: str = ""
     """Of tests/sdk/pyproject.toml; without one, it is a package of Node."""
+    host: str = "host"
+    """The option that points it at another host than its maker's."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def command(self) -> list[str]:
@@ -120,9 +122,12 @@ class ServerSdk:
     def environment(self) -> dict[str, str]:
         return {"PYTHONPATH": str(RECIPES / "guard")} if self.group else {"NODE_PATH": str(node_modules())}
 
-    def send(self, calls: Sequence[Call], elsewhere: Path, *, write_key: str, **options: Any) -> "Sent":
-        """Make the calls, and wait until the program that made them has ended."""
-        task = {"writeKey": write_key, "options": {**self.options, **options}, "calls": calls}
+    def send(
+        self, calls: Sequence[Call], elsewhere: Path, *, write_key: str, url: str | None = None, **options: Any
+    ) -> "Sent":
+        """Make the calls, and wait until the program that made them has ended. Without `url` the host is not set."""
+        host = {} if url is None else {self.host: url}
+        task = {"writeKey": write_key, "options": {**self.options, **host, **options}, "calls": calls}
         environment = {**os.environ, **self.environment(), "ELSEWHERE": str(elsewhere)}
         elsewhere.touch()
         ran = subprocess.run(

@@ -177,11 +177,12 @@ class Engine:
     async def _review(self, crew: Crew, resolver: Resolver) -> None:
         """After a change of trust, look at what may still move once more."""
         for connected in crew.destinations:
-            now_ms = await self._resolved_until_ms()
-            while not crew.stop.is_set() and await self._transact(
-                resolver, partial(resolver.review, connected, now_ms)
-            ):
+            review, seen = partial(resolver.review, connected, await self._resolved_until_ms()), False
+            while not crew.stop.is_set() and await self._transact(resolver, review):
+                seen = True
                 crew.wake.set()
+            if seen and not crew.stop.is_set():
+                _log.info("resolved again what may still move, since trust changed", destination=connected.name)
 
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
@@ -333,6 +334,7 @@ class Engine:
     def _private_server(self) -> uvicorn.Server:
         app = create_app(
             reasons=lambda: [*self._options.link.report.reasons, *self._trouble.values()],
+            notes=lambda: self._options.link.report.notes,
             ingest_metrics=lambda: self._options.link.report.metrics,
             refresh_metrics=self._refresh_metrics,
         )

@@ -13,6 +13,7 @@ from gainsight_destination.cli.commands import COMMANDS
 from gainsight_destination.cli.words import NOTICES, REASONS
 from gainsight_destination.destinations.gainsight import check, responses
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.events.message import _TEXTS_OF_TYPE
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def texts(node: ast.AST) -> set[str]:
 def discard_reasons() -> set[str]:
     """Every reason in events/message.py, read from its source."""
     tree = ast.parse((SOURCE / "gainsight_destination/events/message.py").read_text("utf-8"))
-    reasons = {INTERNAL_ERROR, "name_not_string", "category_not_string"}  # the last two come of one f-string
+    reasons = {INTERNAL_ERROR, *(f"{name}_not_string" for names in _TEXTS_OF_TYPE.values() for name in names)}
     for call in calls(tree, "_DiscardError"):
         reasons |= texts(call.args[0])
     for call in calls(tree, "_required"):

@@ -25,6 +25,7 @@ def document(**destination: Any) -> dict[str, Any]:
     rest |= {"calls": {"minute": 0, "day": 0, "total": 0}, "records": {"company": {"clean": 4, "parked": 1}}}
     return {
         "serverRunning": True,
+        "refused": {"everything": None, "sources": {}},
         "sources": {"website": {"received": 1_006, "discarded": {}}},
         "unknownWriteKey": {"received": 0},
         "destinations": {"gainsight": {**books, **rest, **destination}},

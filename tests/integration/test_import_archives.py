@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 import pytest
 
 from gainsight_destination.archive import take_in
-from gainsight_destination.archive.files import find_files
+from gainsight_destination.archive.find import find_files
 from gainsight_destination.archive.progress import ImportProgress
 from gainsight_destination.archive.take_in import ArchiveImport, Taken
+from gainsight_destination.archive.window import Window
 from gainsight_destination.errors import StorageFullError
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
@@ -54,8 +56,9 @@ def run(data: Path, *arguments: str | Path, stdin: bytes = b"") -> "subprocess.C
 
 
 def take(data: Path, *paths: Path, restart: bool = False, log: Any = None) -> Taken:
-    with closing(SqliteEventLog(data / "log.db")) as real, closing(ImportProgress(data, 1)) as progress:
-        run = ArchiveImport(log or real, progress, source_id=1, clock=ManualClock(), restart=restart)
+    path = data / "imports.db"
+    with closing(SqliteEventLog(data / "log.db")) as real, closing(ImportProgress(path, 1, Window())) as progress:
+        run = ArchiveImport(log or real, progress, source_id=1, clock=ManualClock(), window=Window(), restart=restart)
         return run.run(find_files([str(path) for path in paths]))
 
 
@@ -117,7 +120,8 @@ def test_bad_lines_are_told_and_the_rest_goes_in(data: Path, tmp_path: Path) -> 
         b"[1]",
         b'"text"',
         b"null",
-        b'{"a":NaN}',
+        b'{"a":nan}',
+        b'{"messageId":1e999}',
         b'{"a":' + b"[" * 20_000 + b"}",
         b'{"p":"' + b"x" * 32_768 + b'"}',
     ]
@@ -126,13 +130,13 @@ def test_bad_lines_are_told_and_the_rest_goes_in(data: Path, tmp_path: Path) -> 
     result = run(data, file, "--source", "website", "--json")
     assert result.returncode == 1, result.stderr
     answer = json.loads(result.stdout)
-    assert (answer["messages"], answer["bad"], len(answer["badLines"])) == (3, 27, 20)
+    assert (answer["messages"], answer["bad"], len(answer["badLines"])) == (3, 28, 20)
     assert [row["line"] for row in answer["badLines"]] == list(range(3, 23))
-    assert answer["badLines"][6]["reason"] == "it is longer than 32,768 bytes"
+    assert answer["badLines"][7]["reason"] == "it is longer than 32,768 bytes"
     assert ids(data) == ["m0", "m1", "m2"]
     plain = run(data, file, "--source", "website", "--restart")
     assert f"{file}, line 4: it is not a JSON object".encode() in plain.stderr
-    assert b"... and 7 more" in plain.stderr
+    assert b"... and 8 more" in plain.stderr
 
 
 def test_line_of_exactly_32_kb_goes_in(data: Path, tmp_path: Path) -> None:
@@ -167,8 +171,9 @@ def test_progress_is_per_source(data: Path, tmp_path: Path) -> None:
     """The same file may belong to two sources."""
     file = write(tmp_path / "a.ndjson", lines(0, 5))
     take(data, file)
-    with closing(SqliteEventLog(data / "log.db")) as log, closing(ImportProgress(data, 2)) as progress:
-        other = ArchiveImport(log, progress, source_id=2, clock=ManualClock())
+    path = data / "imports.db"
+    with closing(SqliteEventLog(data / "log.db")) as log, closing(ImportProgress(path, 2, Window())) as progress:
+        other = ArchiveImport(log, progress, source_id=2, clock=ManualClock(), window=Window())
         assert other.run(find_files([str(file)])).messages == 5
 
 
@@ -178,11 +183,11 @@ class FailingLog:
     def __init__(self, log: SqliteEventLog, appends: int) -> None:
         self._log, self._appends = log, appends
 
-    def append(self, new: list[Entry]) -> int:
+    def append(self, new: list[Entry], *, live: bool) -> int:
         if self._appends == 0:
             raise StorageFullError("the disk refused a write")
         self._appends -= 1
-        return self._log.append(new)
+        return self._log.append(new, live=live)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -191,7 +196,8 @@ def test_interrupted_import_goes_on_where_it_stopped(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, appends: int, zipped: bool
 ) -> None:
     """After a full disk the same command adds exactly what was missing, in the middle of a file too."""
-    monkeypatch.setattr(take_in, "CHUNK_LINES", 7)
+    monkeypatch.setattr(take_in, "ENTRY_LINES", 7)
+    monkeypatch.setattr(take_in, "GROUP_BYTES", 1)
     files = [write(tmp_path / name, lines(first, 15), zipped=zipped) for name, first in (("a.gz", 0), ("b.gz", 15))]
     with closing(SqliteEventLog(data / "log.db")) as log, pytest.raises(StorageFullError):
         take(data, *files, log=FailingLog(log, appends))
@@ -256,6 +262,16 @@ def test_damaged_gzip_gives_what_it_can(data: Path, tmp_path: Path) -> None:
     cut.write_bytes(whole)
     take(data, cut)
     assert len(set(ids(data))) == 20_003
+
+
+def test_every_line_before_a_cut_goes_in(data: Path, tmp_path: Path) -> None:
+    """All that can be inflated of a file that was cut off is taken in, to the last whole line."""
+    random.seed(7)
+    whole = gzip.compress(b"\n".join(json.dumps({"messageId": str(random.random())}).encode() for _ in range(3_000)))
+    cut = whole[: len(whole) // 2]
+    (tmp_path / "a.gz").write_bytes(cut)
+    there = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(cut).count(b"\n")
+    assert take(data, tmp_path / "a.gz").messages == there > 1_000
 
 
 def test_standard_input_is_read(data: Path) -> None:

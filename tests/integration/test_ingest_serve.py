@@ -125,8 +125,12 @@ async def test_a_running_engine_hears_reports_and_the_end() -> None:
     running = asyncio.create_task(supervisor.run())
     assert await asyncio.to_thread(os.read, heard, 2) == b"up"
     assert supervisor.reasons() == []
-    supervisor.tell(IngestReport(metrics="m 1\n", reasons=("full",)))
-    assert json.loads(await asyncio.to_thread(os.read, heard, 1_000)) == {"metrics": "m 1\n", "reasons": ["full"]}
+    supervisor.tell(IngestReport(metrics="m 1\n", reasons=("full",), notes=("busy",)))
+    assert json.loads(await asyncio.to_thread(os.read, heard, 1_000)) == {
+        "metrics": "m 1\n",
+        "reasons": ["full"],
+        "notes": ["busy"],
+    }
     await supervisor.stop(running)
     assert running.result() == -signal.SIGTERM
     os.close(heard)

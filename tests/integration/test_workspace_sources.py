@@ -196,6 +196,14 @@ def test_a_short_secret_is_warned_about(apply: Apply) -> None:
     assert result.warnings == ('source "hook": a webhook secret of fewer than 16 characters can be guessed',)
 
 
+def test_trust_that_nobody_has_is_warned_about(apply: Apply) -> None:
+    """Limited trust protects nothing while no enabled source has full trust."""
+    website = "sources:\n- {name: website, writeKey: wk-website, trust: limited}\n"
+    (warning,) = apply(f"{website}- {{name: old, writeKey: wk-old, enabled: false}}\n").warnings
+    assert warning.startswith("every source has limited trust")
+    assert apply(f"{website}- {{name: backend, writeKey: wk-backend}}\n").warnings == ()
+
+
 def test_limits_may_come_from_the_environment(apply: Apply, data: Path) -> None:
     """Numbers that are texts, as variables are, count as numbers."""
     content = "sources:\n- {name: a, writeKey: k, limits: {messagesPerSecond: '${N}'}}\n"

@@ -219,6 +219,17 @@ def test_the_snippet(visitor: Visitor, system: System, who: str) -> None:
     assert visitor.failed_answers == []
 
 
+def test_nothing_is_told_about_the_sdk(visitor: Visitor, system: System, who: str) -> None:
+    """The SDK measures itself and tells Segment twice a minute, unless the settings that we serve forbid it."""
+    arrivals, (call, *_) = Arrivals(system), visit(who)
+    visitor.page.clock.install()
+    visitor.load({"writeKey": WRITE_KEY, "cdnURL": system.ingest_url})
+    visitor.make([call])
+    visitor.page.clock.run_for(120_000)
+    arrivals.check([call])
+    assert visitor.hosts() == {visitor.site.host, own_host(system.ingest_url)}
+
+
 def test_a_foreign_host_is_noticed(browser_and_elsewhere: tuple[Browser, Elsewhere], site: Site) -> None:
     """A page that does not say cdnURL asks Segment for its settings, which is seen: the tests above can fail."""
     browser, elsewhere = browser_and_elsewhere

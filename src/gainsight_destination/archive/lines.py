@@ -5,29 +5,44 @@ them and leave the name. Memory stays small however large a file or a line is.
 """
 
 import gzip
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import BinaryIO
+from io import SEEK_SET, BufferedReader, RawIOBase
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from gainsight_destination.archive.files import ArchiveFile
+from gainsight_destination.archive.files import ArchiveFile, UnreadableFileError
 from gainsight_destination.eventlog.contract import EntryKind
-from gainsight_destination.events.message import MAX_MESSAGE_BYTES, id_text
+from gainsight_destination.events.message import MAX_MESSAGE_BYTES, TYPES, id_text
+from gainsight_destination.events.timestamps import parse_timestamp_ms
 from gainsight_destination.ingest.answers import RefusedRequestError
-from gainsight_destination.ingest.read_json import read_json
+from gainsight_destination.ingest.read_json import BYTE_ORDER_MARK, read_json, valid_utf8
 
-GZIP_MAGIC = b"\x1f\x8b"
-SKIP_BYTES = 65_536
-READ_BYTES = 1_048_576
+GZIP_MAGIC: Final = b"\x1f\x8b"
+SKIP_BYTES: Final = 65_536
+INFLATED_BYTES: Final = 262_144
+LONGEST_LINE_BYTES: Final = len(BYTE_ORDER_MARK) + MAX_MESSAGE_BYTES + len(b"\r\n")
+
+OTHER_FORMATS: Final = {
+    b"PK\x03\x04": "the file is a zip archive; unpack it first",
+    b"\x28\xb5\x2f\xfd": "the file is packed with zstd; unpack it first",
+    b"BZh": "the file is packed with bzip2; unpack it first",
+    b"\xfd7zXZ": "the file is packed with xz; unpack it first",
+    b"PAR1": "the file is Parquet; export it as newline-separated JSON",
+    b"\xff\xfe": "the file is UTF-16; make it UTF-8 first: iconv -f UTF-16 -t UTF-8 FILE",
+    b"\xfe\xff": "the file is UTF-16; make it UTF-8 first: iconv -f UTF-16 -t UTF-8 FILE",
+}
+"""What archives are sometimes kept as and is not read, by the first bytes."""
+JSON_ARRAY: Final = "the file is one JSON array and not an object per line; make lines of it first: jq -c '.[]' FILE"
+
+TYPE_NAMES: Final = {name: name for name in (*TYPES, "delete")}
+OTHER_TYPE: Final = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """How far a file was read: whole lines, and their bytes after inflating."""
 
     lines: int = 0
@@ -39,6 +54,10 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
     number: int
     body: bytes
+    type: str
+    """One of Segment's six, `delete`, or `other`."""
+    received_at_ms: int | None = None
+    """When Segment received it, else when it happened; None when it says neither, or nobody asked."""
     id_added: bool = False
 
 
@@ -47,61 +66,110 @@ class BadLine(msgspec.Struct, frozen=True, gc=False):
 
     file: str
     number: int
+    code: str
+    """`too_long`, `not_an_object`, `malformed` or `unreadable`."""
     reason: str
 
 
-class _MessageId(msgspec.Struct, gc=False):
-    messageId: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815 - the name on the wire; Raw is immutable
+class _Said(msgspec.Struct, rename="camel", gc=False):
+    """What a line says that matters here."""
+
+    message_id: Any = None
+    type: Any = None
+    received_at: Any = None
+    timestamp: Any = None
 
 
-_decode_id = msgspec.json.Decoder(_MessageId).decode
+_decode = msgspec.json.Decoder(_Said).decode
+
+
+class Inflated(RawIOBase):
+    """The inside of a gzip file. Around it, a BufferedReader finds lines faster than GzipFile itself does.
+
+    It never reads on for more while it has something, so that what stands before a damage comes out.
+    """
+
+    def __init__(self, raw: BufferedReader) -> None:
+        self._file = gzip.GzipFile(fileobj=raw, mode="rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        inflated = self._file.read1(len(buffer))
+        buffer[: len(inflated)] = inflated
+        return len(inflated)
 
 
 class ArchiveLines:
     """The lines of one file, from a position on. `position` and `read_bytes` say how far the iteration got."""
 
-    def __init__(self, file: ArchiveFile, start: Position) -> None:
+    def __init__(self, file: ArchiveFile, start: Position, *, with_times: bool = False) -> None:
         self.file = file
         self.position = start
         self.complete = False
-        self.read_bytes = 0
-        """Bytes of the file itself, which for gzip are fewer than those of the position."""
+        self._with_times = with_times
+        self._raw: BufferedReader | None = None
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the file itself, which for gzip are fewer than those of the position; 0 when it has no places."""
+        with suppress(OSError, ValueError):
+            return self._raw.tell() if self._raw else 0
+        return 0
 
     def __iter__(self) -> Iterator[Line | BadLine]:
         try:
-            if self.file.path is None:
-                yield from self._lines(sys.stdin.buffer)
-            else:
-                with open(self.file.path, "rb", buffering=READ_BYTES) as raw:
-                    yield from self._lines(raw)
+            with self.file.open() as self._raw:
+                yield from self._lines(self._raw)
         except EOFError:
-            yield self._bad("the file ends in the middle: it was cut off; fetch it again")
+            yield self._unreadable("the file ends in the middle: it was cut off; fetch it again")
         except (gzip.BadGzipFile, zlib.error):
-            yield self._bad("the file is damaged from here on; fetch it again")
+            yield self._unreadable("the file is damaged from here on; fetch it again")
+        except UnreadableFileError as error:
+            yield self._unreadable(str(error))
         except OSError as error:
-            yield self._bad(f"the file cannot be read on: {error.strerror}")
+            yield self._unreadable(f"the file cannot be read on: {error.strerror}")
         else:
             self.complete = True
 
-    def _bad(self, reason: str) -> BadLine:
-        return BadLine(self.file.name, self.position.lines, reason)
+    def _bad(self, code: str, reason: str) -> BadLine:
+        return BadLine(self.file.name, self.position.lines, code, reason)
 
-    def _lines(self, raw: BinaryIO) -> Iterator[Line | BadLine]:
-        zipped = raw.peek(2)[:2] == GZIP_MAGIC  # type: ignore[attr-defined] # a BufferedReader
-        stream: BinaryIO = gzip.GzipFile(fileobj=raw, mode="rb") if zipped else raw  # type: ignore[assignment] # alike
+    def _unreadable(self, reason: str) -> BadLine:
+        return self._bad("unreadable", reason)
+
+    def _lines(self, raw: BufferedReader) -> Iterator[Line | BadLine]:
+        head = raw.peek(8)[:8]
+        for magic, reason in OTHER_FORMATS.items():
+            if head.startswith(magic):
+                raise UnreadableFileError(reason)
+        stream = raw
+        if head.startswith(GZIP_MAGIC):
+            stream = BufferedReader(Inflated(raw), INFLATED_BYTES)
         if self.position.offset_bytes:
             stream.seek(self.position.offset_bytes)
-        while line := stream.readline(MAX_MESSAGE_BYTES + 3):
+        while line := stream.readline(LONGEST_LINE_BYTES):
             length = len(line)
-            if length == MAX_MESSAGE_BYTES + 3 and not line.endswith(b"\n"):
+            if length == LONGEST_LINE_BYTES and not line.endswith(b"\n"):
                 length += self._skip_rest(stream)
+            body = line.strip().removeprefix(BYTE_ORDER_MARK)
+            if self.position.lines == 0 and is_array(body):
+                raise UnreadableFileError(JSON_ARRAY)
             self.position = Position(self.position.lines + 1, self.position.offset_bytes + length)
-            with suppress(OSError):  # a pipe has no place
-                self.read_bytes = raw.tell()
-            if body := line.strip().removeprefix(b"\xef\xbb\xbf"):
+            if body:
                 yield self._message(body)
 
-    def _skip_rest(self, stream: BinaryIO) -> int:
+    def _skip_rest(self, stream: BufferedReader) -> int:
         skipped = 0
         while piece := stream.readline(SKIP_BYTES):
             skipped += len(piece)
@@ -113,19 +181,46 @@ class ArchiveLines:
         """The line as it is, or with a message id if it has none."""
         number = self.position.lines
         if len(body) > MAX_MESSAGE_BYTES:
-            return self._bad(f"it is longer than {MAX_MESSAGE_BYTES:,} bytes")
+            return self._bad("too_long", f"it is longer than {MAX_MESSAGE_BYTES:,} bytes")
         if not body.startswith(b"{"):
-            return self._bad("it is not a JSON object")
+            return self._bad("not_an_object", "it is not a JSON object")
         try:
-            body = read_json(body, EntryKind.TRACK).body
+            body, said = read_line(body)
         except RefusedRequestError as error:
-            return self._bad(str(error))
-        if id_text(msgspec.json.decode(_decode_id(body).messageId)) is not None:
-            return Line(number, body)
+            return self._bad("malformed", str(error))
+        type_ = TYPE_NAMES.get(said.type, OTHER_TYPE) if isinstance(said.type, str) else OTHER_TYPE
+        received_at_ms = None
+        if self._with_times:
+            received_at_ms = parse_timestamp_ms(said.received_at)
+            if received_at_ms is None:
+                received_at_ms = parse_timestamp_ms(said.timestamp)
+        if id_text(said.message_id) is not None:
+            return Line(number, body, type_, received_at_ms)
         body = with_message_id(body, self.file.stable_name, number)
         if len(body) > MAX_MESSAGE_BYTES:
-            return self._bad(f"it is longer than {MAX_MESSAGE_BYTES:,} bytes with the message id that it needs")
-        return Line(number, body, id_added=True)
+            return self._bad("too_long", f"it is longer than {MAX_MESSAGE_BYTES:,} bytes with the message id it needs")
+        return Line(number, body, type_, received_at_ms, id_added=True)
+
+
+def is_array(first_line: bytes) -> bool:
+    """Whether a file that begins so is a JSON array of objects, in one line or many."""
+    return first_line.startswith(b"[") and first_line[1:].lstrip()[:1] in (b"", b"{")
+
+
+def read_line(body: bytes) -> tuple[bytes, _Said]:
+    """A JSON object, mended where senders break it, and what it says. Raises RefusedRequestError."""
+    if body.isascii() or valid_utf8(body) is body:
+        try:
+            return body, _decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    body = read_json(body, EntryKind.TRACK).body
+    try:
+        return body, _decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise RefusedRequestError(
+            "one of its ids or dates is a number that is too large, or nested too deeply"
+        ) from None
 
 
 def with_message_id(body: bytes, file_name: str, number: int) -> bytes:

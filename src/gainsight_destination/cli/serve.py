@@ -31,6 +31,34 @@ RetentionGbOption = Annotated[
         help="Keep at most this much of them (10^9 bytes). What is not read yet is always kept.",
     ),
 ]
+MaxBacklogOption = Annotated[
+    float,
+    typer.Option(
+        "--max-backlog-gb",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_MAX_BACKLOG_GB",
+        help="Answer 429 while more than this waits to be read by the engine (10^9 bytes); 0 sets no bound.",
+    ),
+]
+MinFreeDiskOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-free-disk-gb",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_MIN_FREE_DISK_GB",
+        help="Answer 429 while less than this is free on the volume of the data directory (10^9 bytes); 0 sets no"
+        " bound. Unless set: 1, or a tenth of a volume that is smaller than 10.",
+    ),
+]
+MaxConnectionsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-connections",
+        min=1,
+        envvar="GAINSIGHT_DESTINATION_MAX_CONNECTIONS",
+        help="Open connections of senders; more are told to come later. The limit on open files is raised as needed.",
+    ),
+]
 
 
 def serve(
@@ -66,8 +94,25 @@ def serve(
             "it they name the host that was asked for. Set it when a proxy is in front.",
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="GAINSIGHT_DESTINATION_TLS_CERT",
+            help="Speak https on the public port with this certificate chain (PEM); looked at again when it changes.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="GAINSIGHT_DESTINATION_TLS_KEY", help="The certificate's private key (PEM)."
+        ),
+    ] = None,
     log_retention_days: RetentionDaysOption = 7,
     log_retention_gb: RetentionGbOption = 20,
+    max_backlog_gb: MaxBacklogOption = 10,
+    min_free_disk_gb: MinFreeDiskOption = None,
+    max_connections: MaxConnectionsOption = 10_000,
 ) -> None:
     """Receive messages from Segment SDKs and keep Gainsight up to date, until stopped with Ctrl-C."""
     from gainsight_destination.clock import SystemClock
@@ -76,7 +121,7 @@ def serve(
     with without_rich():
         from gainsight_destination.ingest.public_url import PublicUrl
         from gainsight_destination.observe.logs import configure_logs
-        from gainsight_destination.runtime.options import Address, Retention, ServeOptions
+        from gainsight_destination.runtime.options import Address, Retention, ServeOptions, marks
         from gainsight_destination.runtime.serve import run_serve
 
     # On a terminal the first lines tell the person where everything is; what is routine before them is left out.
@@ -92,7 +137,11 @@ def serve(
         console=Address.parse(console),
         workspace_file=workspace,
         retention=Retention(log_retention_days, log_retention_gb),
+        marks=marks(max_backlog_gb, min_free_disk_gb),
+        max_connections=max_connections,
         public_url=PublicUrl.parse(public_url) if public_url else None,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     code = run_serve(options, clock=SystemClock(), announce=announce)
     if code:
@@ -103,8 +152,11 @@ def serve(
 def welcome(started: "Started", data: Path) -> None:
     """Tell the person where everything is, and the next step when nothing may write yet."""
     typer.echo("gainsight-destination is running. Stop it with Ctrl-C.")
-    typer.echo(f"  SDKs send to  {started.ingest.url()}")
-    typer.echo(f"  Private port  {started.console.url()}")
+    if started.public_url:
+        typer.echo(f"  SDKs send to  {started.public_url}, which has to lead to {started.ingest_url}")
+    else:
+        typer.echo(f"  SDKs send to  {started.ingest_url}")
+    typer.echo(f"  Private port  {started.console_url}")
     typer.echo(f"  Data          {data.resolve()}")
     if not started.has_sources:
         typer.echo(

@@ -20,13 +20,15 @@ def status(data: DataOption = Path("data"), as_json: JsonOption = False) -> None
     from gainsight_destination.cli.console import console, print_json
     from gainsight_destination.cli.data_directory import open_data
     from gainsight_destination.clock import SystemClock
+    from gainsight_destination.ingest.levels import NOTHING_REFUSED, read_refused
     from gainsight_destination.observe.status import balanced
     from gainsight_destination.observe.status import status as read_status
     from gainsight_destination.runtime.lock import is_held
 
     with open_data(data) as opened:
         document = read_status(opened.state, opened.log, SystemClock().now_ms())
-    document = {"serverRunning": is_held(data, "ingest"), **document}
+    running = is_held(data, "ingest")
+    document = {"serverRunning": running, **document, "refused": read_refused(data) if running else NOTHING_REFUSED}
     if as_json:
         print_json(document)
     else:
@@ -39,8 +41,12 @@ def status(data: DataOption = Path("data"), as_json: JsonOption = False) -> None
 def in_words(document: Mapping[str, Any]) -> list[str]:
     """The status document as lines of text."""
     lines = [] if document["serverRunning"] else ["The server is not running: nothing is received or delivered.", ""]
+    if everything := document["refused"]["everything"]:
+        lines += [f"All messages are refused since {clock_time(everything['since'])} UTC: {everything['words']}", ""]
     for name, source in document["sources"].items():
         lines.append(f"source {name}: {source['received']:,} received{_discarded(source['discarded'])}")
+        if told := document["refused"]["sources"].get(name):
+            lines.append(f"  refused since {clock_time(told['since'])} UTC: {told['words']}")
     if not document["sources"]:
         lines.append("no source is configured; apply a workspace.yaml with `workspace apply -f FILE`")
     unknown = document["unknownWriteKey"]["received"]

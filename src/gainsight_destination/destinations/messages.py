@@ -38,6 +38,7 @@ from gainsight_destination.destinations.contract import (
     Windows,
 )
 from gainsight_destination.destinations.read_settings import SettingsReader, number, optional, whole_number
+from gainsight_destination.events.message import decode_body
 
 MESSAGE: Final = "message"
 AT_ONCE: Final = 16
@@ -153,9 +154,7 @@ class MessageDestination:
 
     async def _send(self, draft: Draft, calls: Calls) -> Outcome:
         content = draft.fields["message"].encode()
-        call = self.call_of(draft.name, content, self._now_ms)._replace(
-            body=msgspec.json.decode(content), content=content
-        )
+        call = self.call_of(draft.name, content, self._now_ms)._replace(body=decode_body(content), content=content)
         answer = await calls.send(call)
         if 200 <= answer.status < 300:
             return Delivered(blake2b(content, digest_size=16).digest())

@@ -14,7 +14,8 @@ import structlog
 from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
-from gainsight_destination.ingest import answers, limits
+from gainsight_destination.ingest import answers, limits, openapi
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer
 from gainsight_destination.ingest.body import BodyReader, DisconnectedError, Receive
 from gainsight_destination.ingest.messages import Call, Messages
@@ -43,7 +44,10 @@ logger = structlog.get_logger(__name__)
 
 
 class IngestApp:
-    """The ASGI application. `unwell` tells, in plain words, what keeps the product from working."""
+    """The ASGI application.
+
+    `unwell` tells, in plain words, what keeps the product from working; `certificate_expires` when, if TLS is spoken.
+    """
 
     def __init__(
         self,
@@ -51,16 +55,22 @@ class IngestApp:
         log: GroupCommit,
         sources: SourceDirectory,
         clock: Clock,
+        admission: Admission | None = None,
         unwell: Callable[[], Sequence[str]] = tuple,
         public_url: PublicUrl | None = None,
+        certificate_expires: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._unwell = unwell
-        bodies = BodyReader()
+        self._certificate_expires = certificate_expires
+        bodies, admission = BodyReader(), admission or Admission(clock)
+        messages = Messages(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
+        webhooks = Webhooks(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
         table = [
-            *message_routes(Messages(log=log, sources=sources, clock=clock, bodies=bodies)),
-            Route(WEBHOOK, "webhook", Webhooks(log=log, sources=sources, clock=clock, bodies=bodies).take),
+            *message_routes(messages),
+            Route(WEBHOOK, "webhook", webhooks.take),
             Route(SETTINGS, "settings", SettingsDocuments(sources, public_url).answer),
             Route("health", "health", self._health),
+            Route("openapi.json", "openapi", openapi.answer),
         ]
         other = Route("", "other", not_found)
         self._routes = Routes(table, other=other, prefix=public_url.path if public_url else "")
@@ -88,7 +98,7 @@ class IngestApp:
         await give(answer, headers.get(b"origin"), send)
 
     async def _health(self, request: Request) -> Answer:
-        return answers.health(self._unwell())
+        return answers.health(self._unwell(), self._certificate_expires())
 
 
 def message_routes(messages: Messages) -> Iterator[Route]:

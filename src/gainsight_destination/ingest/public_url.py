@@ -41,6 +41,9 @@ class PublicUrl:
             raise UserError(f"--public-url {text!r}: leave out /v1 at the end; SDKs are told it by themselves")
         return cls(parts.scheme, parts.netloc, path)
 
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}{self.path}"
+
     @classmethod
     def asked(cls, scheme: str, host_header: bytes | None) -> "PublicUrl | None":
         """Where a request was sent to, by its own Host header; None when that is none."""

@@ -20,6 +20,7 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.ingest import answers, limits, signatures
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.body import BodyReader
 from gainsight_destination.ingest.read_json import ReadBody, read_json
@@ -51,11 +52,14 @@ decode_identified = msgspec.json.Decoder(_Identified).decode
 class Webhooks:
     """Takes the requests of all webhook sources. Belongs to the event loop of the public port."""
 
-    def __init__(self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader) -> None:
+    def __init__(
+        self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader, admission: Admission
+    ) -> None:
         self._log = log
         self._sources = sources
         self._clock = clock
         self._bodies = bodies
+        self._admission = admission
         self._logged_at_ms: dict[tuple[str, str], int] = {}
 
     async def take(self, request: Request) -> Answer:
@@ -75,12 +79,14 @@ class Webhooks:
         if not source.webhook.secrets:
             raise SignatureError("no_secret", "The secrets of this source cannot be read; its operator can see why")
         headers = request.headers
+        self._admission.enter()
         body = await self._bodies.read(request.receive, headers, limits.WEBHOOK_BYTES)
         batched = body.lstrip(WHITESPACE).startswith(b"[")
         read = read_json(body, EntryKind.ARCHIVE if batched else EntryKind.TRACK)
         if read.count:
             signed = Signed(body, first_of(body, read) if batched else body, read.count)
             signatures.check(source.webhook, headers, signed, self._clock.now_ms())
+            self._admission.admit(source, read)
             await self._store(source, with_message_ids(source.webhook, headers, read, batched), read.count)
             if read.mended:
                 metrics.ingest_mended_bodies.inc()
@@ -112,6 +118,7 @@ def first_of(body: bytes, read: ReadBody) -> bytes:
     """The bytes of the first message of an array, as they came.
 
     Half surrogates are mended without a change of length, so that what was read and what came have the same places.
+    What else is mended no sender of signed arrays writes.
     """
     start = body.index(b"[") + 1
     start += len(body[start:]) - len(body[start:].lstrip(WHITESPACE))

@@ -43,7 +43,7 @@ ingest_body_bytes = Counter(
 ingest_empty_batches = Counter("ingest_empty_batches_total", "Batches acknowledged without a message.", registry=INGEST)
 ingest_mended_bodies = Counter(
     "ingest_mended_bodies_total",
-    "Bodies accepted with invalid Unicode, which was replaced by U+FFFD.",
+    "Bodies accepted after mending: text that is no Unicode, NaN and Infinity, or nesting too deep to be read.",
     registry=INGEST,
 )
 ingest_refused_webhooks = Counter(
@@ -68,6 +68,28 @@ ingest_ack_seconds = Histogram(
 ingest_connections = Gauge("ingest_connections", "Open connections on the public port.", registry=INGEST)
 ingest_stalled_connections = Counter(
     "ingest_stalled_connections_total", "Connections closed because a request took too long to come.", registry=INGEST
+)
+ingest_refused = Counter(
+    "ingest_refused_total",
+    "Requests answered 429; reason is backlog, disk, share, messages_per_second or megabytes_per_day, and source is"
+    " empty when all are refused.",
+    ["reason", "source"],
+    registry=INGEST,
+)
+ingest_closed = Gauge(
+    "ingest_closed", "1 while all messages are refused; reason is backlog or disk.", ["reason"], registry=INGEST
+)
+log_unread_bytes = Gauge(
+    "log_unread_bytes", "Bytes of the bodies in the log that the engine has not read yet.", registry=INGEST
+)
+disk_free_bytes = Gauge("disk_free_bytes", "Free bytes on the volume of the data directory.", registry=INGEST)
+ingest_refused_connections = Counter(
+    "ingest_refused_connections_total", "Connections that came when too many were open.", registry=INGEST
+)
+ingest_tls_expiry_timestamp_seconds = Gauge(
+    "ingest_tls_expiry_timestamp_seconds",
+    "When the TLS certificate of the public port ends, in Unix time; 0 without TLS.",
+    registry=INGEST,
 )
 log_append_seconds = Histogram(
     "log_append_seconds",
@@ -135,6 +157,12 @@ def ingest_requests_of(route: str, code: int) -> Counter:
 def ingest_messages_of(source: str, outcome: str) -> Counter:
     """The counter of one source and outcome."""
     return ingest_messages.labels(source, outcome)
+
+
+@cache
+def ingest_refused_of(reason: str, source: str) -> Counter:
+    """The counter of one reason and source."""
+    return ingest_refused.labels(reason, source)
 
 
 def text_of(registry: CollectorRegistry) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gainsight_destination.deliver import failures, pauses, quota
+from gainsight_destination.eventlog.backlog import read_bytes, unread_bytes
 from gainsight_destination.eventlog.contract import EventLog
 
 WORKSPACE: Final = 0
@@ -23,6 +24,7 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
         "SELECT destination_id, source_id, state, reason, messages FROM books WHERE messages <> 0"
     ).fetchall()
     read = dict(connection.execute("SELECT source_id, messages FROM read_messages"))
+    read_body_bytes = read_bytes(connection)
     sources = dict(connection.execute("SELECT id, name FROM sources"))
     connected = connection.execute(
         "SELECT destination_id, source_id FROM connections JOIN destinations ON id = destination_id WHERE enabled"
@@ -64,6 +66,7 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
             "end": log.end(),
             "start": log.start(),
             "unread": sum(unread.values()),
+            "unreadBytes": sum(unread_bytes(read_body_bytes, log).values()),
             "bytes": log.size_bytes(),
         },
         "notices": _notices(notices, WORKSPACE),

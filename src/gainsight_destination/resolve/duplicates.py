@@ -86,6 +86,18 @@ def find(connection: sqlite3.Connection, message_id: str, message_at: Callable[[
     return None
 
 
+def count_remembered(connection: sqlite3.Connection, message_ids: Iterable[str], since_ms: int) -> int:
+    """How many of these messages came before, by their ids, and are remembered since then."""
+    digests = [digest_of(message_id) for message_id in message_ids]
+    listed = f"[{','.join(map(str, digests))}]"
+    rows = connection.execute(
+        "SELECT digest FROM seen WHERE digest IN (SELECT value FROM json_each(?)) AND received_at_ms >= ?",
+        (listed, since_ms),
+    )
+    remembered = {digest for (digest,) in rows}
+    return sum(digest in remembered for digest in digests)
+
+
 def forget_seen(connection: sqlite3.Connection, received_before_ms: int, sweep: int) -> int:
     """Forget ids seen before a time in one part of the memory; the part to look at next, around and around.
 

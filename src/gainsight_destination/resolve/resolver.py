@@ -166,7 +166,7 @@ class _Batch:
     def set_aside(self) -> None:
         (logged,) = self._entries
         source_id, count = logged.entry.source_id, logged.entry.count
-        self._count_read(Counter({source_id: count}))
+        self._count_read()
         self._enter(source_id, DISCARDED, INTERNAL_ERROR, count)
         self._notice(INTERNAL_ERROR, "", logged.offset)
         self._finish()
@@ -176,9 +176,7 @@ class _Batch:
     def _read(self) -> list[Message]:
         messages: list[Message] = []
         discarded: Counter[tuple[int, str]] = Counter()
-        read: Counter[int] = Counter()
         for logged in self._entries:
-            read[logged.entry.source_id] += logged.entry.count
             for item in read_entry(logged):
                 if isinstance(item, Discarded):
                     discarded[item.source_id, item.reason] += 1
@@ -186,14 +184,19 @@ class _Batch:
                     messages.append(item)
         for (source_id, reason), count in discarded.items():
             self._enter(source_id, DISCARDED, reason, count)
-        self._count_read(read)
+        self._count_read()
         return messages
 
-    def _count_read(self, read: Counter[int]) -> None:
+    def _count_read(self) -> None:
+        messages: Counter[int] = Counter()
+        body_bytes: Counter[int] = Counter()
+        for logged in self._entries:
+            messages[logged.entry.source_id] += logged.entry.count
+            body_bytes[logged.entry.source_id] += len(logged.entry.body)
         self._connection.executemany(
-            "INSERT INTO read_messages (source_id, messages) VALUES (?,?)"
-            " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
-            list(read.items()),
+            "INSERT INTO read_messages (source_id, messages, body_bytes) VALUES (?,?,?) ON CONFLICT DO UPDATE"
+            " SET messages = messages + excluded.messages, body_bytes = body_bytes + excluded.body_bytes",
+            [(source_id, count, body_bytes[source_id]) for source_id, count in messages.items()],
         )
 
     def _enter(self, source_id: int, state: str, reason: str, count: int) -> None:
@@ -233,6 +236,8 @@ class _Batch:
         learned: list[_Learned] = []
         for message in messages:
             route, said, scopes = routes[message.offset], read_said(message), []
+            for remark in message.remarks:
+                self._notice(remark, "", message.offset)
             user_id = None if message.user_id is None else users[message.user_id]
             anonymous_id = None if message.anonymous_id is None else visitors[message.anonymous_id]
             if user_id is None:
@@ -306,9 +311,11 @@ class _Batch:
                 destination = connected.destination
                 delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
                 resolve(delivery, graph, destination.account_names)
-                if delivery.untrusted:
+                if not delivery.untrusted:
+                    self._changes[connected.id].add(delivery, destination.place(delivery))
+                else:
                     self._notice_untrusted(delivery)
-                self._changes[connected.id].add(delivery, place(delivery, destination))
+                    self._changes[connected.id].add(delivery, place(delivery, destination))
             if route.accepted and (message.type == "identify" or message.type == "group"):
                 self._bodies.append((message.offset, message.body))
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -19,15 +19,21 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.events.timestamps import iso_utc
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.levels import LevelWatch, refused_now
 from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
+from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
-from gainsight_destination.runtime.options import Address, address_of
+from gainsight_destination.runtime.options import address_of
 from gainsight_destination.runtime.supervisor import EngineSupervisor
 from gainsight_destination.workspace.model import Source
+
+if TYPE_CHECKING:
+    from gainsight_destination.ingest.tls import Tls
 
 REPORT_SECONDS = 1.0
 
@@ -43,8 +49,9 @@ logger = structlog.get_logger(__name__)
 class Started:
     """Where the product can be reached, and whether anything may write yet."""
 
-    ingest: Address
-    console: Address
+    ingest_url: str
+    console_url: str
+    public_url: PublicUrl | None
     has_sources: bool
 
 
@@ -61,19 +68,42 @@ class IngestProcess:
         engine_command: Sequence[str],
         read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
+        marks: Watermarks,
+        max_connections: int,
         announce: Callable[[Started], None],
         public_url: PublicUrl | None = None,
+        tls: "Tls | None" = None,
     ) -> None:
         self._clock = clock
+        self._tls = tls
         self._commits = GroupCommit(log, clock=clock)
         self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
+        self._admission = Admission(clock, marks)
+        self._levels = LevelWatch(self._admission, log, state_path, self._sources, clock=clock)
+        self._levels.judge(self._levels.look())
+        self._levels.tell()
         self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
         app = IngestApp(
-            log=self._commits, sources=self._sources, clock=clock, unwell=self.troubles, public_url=public_url
+            log=self._commits,
+            sources=self._sources,
+            clock=clock,
+            admission=self._admission,
+            unwell=self.troubles,
+            public_url=public_url,
+            certificate_expires=lambda: tls.expires() if tls else None,
         )
-        started = Started(address_of(ingest), address_of(console), has_sources=not self._sources.is_empty())
-        self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started))
+        ingest_url = address_of(ingest).url("https" if tls else "http")
+        has_sources = not self._sources.is_empty()
+        started = Started(ingest_url, address_of(console).url(), public_url=public_url, has_sources=has_sources)
+        self._server = IngestServer(
+            app,
+            ingest,
+            clock=clock,
+            opened=lambda: announce(started),
+            max_connections=max_connections,
+            tls=tls.context if tls else None,
+        )
 
     async def run(self) -> int:
         """Serve until TERM or INT, or until a part ends by itself; then drain and return the exit code."""
@@ -81,8 +111,11 @@ class IngestProcess:
         engine = asyncio.create_task(self._supervisor.run(), name="engine")
         watching = {
             asyncio.create_task(self._sources.watch(), name="sources"),
+            asyncio.create_task(self._levels.watch(), name="levels"),
             asyncio.create_task(self._tell_engine(), name="reports"),
         }
+        if self._tls is not None:
+            watching.add(asyncio.create_task(self._tls.watch(), name="certificate"))
         asked = asyncio.create_task(stop_signal(), name="stop signal")
         done, _ = await asyncio.wait({serving, engine, asked, *watching}, return_when=asyncio.FIRST_COMPLETED)
         code = 0 if asked in done else exit_code(done, engine)
@@ -103,12 +136,27 @@ class IngestProcess:
         troubles = self._sources.troubles()
         if failure := self._commits.failure:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
-        return troubles
+        if closed := self._admission.closed:
+            troubles.append(f"all messages are refused since {iso_utc(closed.since_ms)}: {closed.refusal.words}")
+        if (since_ms := self._server.open.crowded_since_ms) is not None:
+            troubles.append(
+                f"new connections are refused since {iso_utc(since_ms)}: "
+                f"no more than {self._server.open.max_connections:,} may be open (--max-connections)"
+            )
+        return [*troubles, *self._tls.troubles()] if self._tls else troubles
+
+    def _notes(self) -> list[str]:
+        """What a person may want to know though the product works."""
+        return [
+            f'source "{name}" is refused since {iso_utc(told["since"])}: {told["words"]}'
+            for name, told in refused_now(self._admission)["sources"].items()
+        ]
 
     async def _tell_engine(self) -> None:
         """Report to the engine, which owns the private port, again and again."""
         while True:
-            self._supervisor.tell(IngestReport(metrics.text_of(metrics.INGEST), tuple(self._own_troubles())))
+            text, troubles, notes = metrics.text_of(metrics.INGEST), self._own_troubles(), self._notes()
+            self._supervisor.tell(IngestReport(text, tuple(troubles), tuple(notes)))
             await self._clock.sleep(REPORT_SECONDS)
 
 

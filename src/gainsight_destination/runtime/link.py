@@ -20,10 +20,14 @@ READ_BYTES = 65_536
 
 
 class IngestReport(msgspec.Struct, frozen=True):
-    """What the ingest process says about itself: its metrics in the Prometheus text format, and its troubles."""
+    """What the ingest process says about itself.
+
+    Its metrics in the Prometheus text format, its troubles, and what else is worth knowing.
+    """
 
     metrics: str = ""
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def stop_this_process() -> None:

@@ -9,22 +9,28 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from gainsight_destination.clock import Clock
 from gainsight_destination.errors import UserError
+from gainsight_destination.eventlog.backlog import count_read_bytes
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest.server import listen
 from gainsight_destination.runtime.ingest_process import IngestProcess, Started
 from gainsight_destination.runtime.lock import RoleLock
+from gainsight_destination.runtime.open_files import allow_connections
 from gainsight_destination.runtime.options import Address, ServeOptions
-from gainsight_destination.store.database import connect
+from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 from gainsight_destination.workspace.data_directory import make_data_directory
 from gainsight_destination.workspace.model import Source
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import apply_file, load, load_sources
+
+if TYPE_CHECKING:
+    from gainsight_destination.ingest.tls import Tls
 
 CONSOLE_BACKLOG = 128
 
@@ -44,11 +50,14 @@ def run_serve(
     """
     if options.ingest == options.console and options.ingest.port:
         raise UserError(f"--ingest and --console are both {options.ingest.url()}; give them different ports")
+    tls = tls_of(options, clock)
     make_data_directory(options.data_dir)
     with ExitStack() as held:
         held.enter_context(RoleLock(options.data_dir, "ingest"))
         prepare(options, clock)
         log = held.enter_context(closing(SqliteEventLog(options.data_dir / "log.db")))
+        with closing(connect(options.data_dir / "state.db")) as state, transaction(state):
+            count_read_bytes(state, log)
         ingest = held.enter_context(closing(opened(options.ingest, "--ingest")))
         console = held.enter_context(closing(opened(options.console, "--console")))
         console.listen(CONSOLE_BACKLOG)
@@ -63,13 +72,25 @@ def run_serve(
                 engine_command=command,
                 read_sources=partial(read_sources, options.data_dir),
                 clock=clock,
+                marks=options.marks,
+                max_connections=allow_connections(options.max_connections),
                 announce=announce,
                 public_url=options.public_url,
+                tls=tls,
             )
             return await process.run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(main())
+
+
+def tls_of(options: ServeOptions, clock: Clock) -> "Tls | None":
+    """The certificate of the public port if it has one. Raises UserError that says what is wrong with the files."""
+    if options.tls_cert is None and options.tls_key is None:
+        return None
+    from gainsight_destination.ingest.tls import Tls, TlsFiles  # takes time to import, and few need it
+
+    return Tls(TlsFiles.of(options.tls_cert, options.tls_key), clock=clock)
 
 
 def opened(address: Address, option: str) -> socket.socket:

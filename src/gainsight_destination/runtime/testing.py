@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gainsight_destination.clock import SystemClock
 from gainsight_destination.observe.logs import configure_logs
@@ -91,7 +92,8 @@ def running_serve(data_dir: Path, *, port: int = 0, log_path: Path | None = None
 
 
 def say(started: Started) -> None:
-    sys.stdout.write(json.dumps({"host": started.ingest.host, "port": started.ingest.port}) + "\n")
+    url = urlsplit(started.ingest_url)
+    sys.stdout.write(json.dumps({"host": url.hostname, "port": url.port}) + "\n")
     sys.stdout.flush()
 
 

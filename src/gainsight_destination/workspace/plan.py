@@ -15,7 +15,7 @@ from typing import Any
 from gainsight_destination.destinations.catalog import CatalogEntry, entry_of
 from gainsight_destination.errors import InvalidSettingsError, UserError
 from gainsight_destination.workspace import stored
-from gainsight_destination.workspace.model import Destination, Source, Webhook, Workspace
+from gainsight_destination.workspace.model import Destination, Source, Trust, Webhook, Workspace
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.source_settings import document_of, problems_of, warnings_of
 from gainsight_destination.workspace.spec import DestinationSpec, SourceSpec, WorkspaceSpec
@@ -138,6 +138,11 @@ class _Comparison:
         for name, source in present.items():
             if name not in wanted and source.enabled:
                 yield change(dropping("source", name), stored.enable_source, name, False)
+        if {spec.trust for spec in wanted.values() if spec.enabled} == {Trust.LIMITED}:
+            self.warnings.append(
+                "every source has limited trust, so no user's account is ever sure and all of them are believed; "
+                "give full trust to the source that knows best"
+            )
 
     def _source_settings(self, spec: SourceSpec, present: Source | None) -> Iterator[Change]:
         kept = present.webhook.secrets if present and present.webhook else ()

@@ -5,13 +5,18 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.support.system import System
+from tests.support.sdks import LIMITED_WRITE_KEY
+from tests.support.system import WRITE_KEY, System
 
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole product, which the SDKs of one test process share."""
-    system = System(tmp_path_factory.mktemp("product"))
+    sources = [
+        {"name": "website", "writeKey": WRITE_KEY},
+        {"name": "limited", "writeKey": LIMITED_WRITE_KEY, "limits": {"messagesPerSecond": 20}},
+    ]
+    system = System(tmp_path_factory.mktemp("product"), sources=sources)
     yield system.start()
     system.stop()
 

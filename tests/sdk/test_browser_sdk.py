@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Error
 from tests.support.arrivals import Arrivals
 from tests.support.browser import NEWEST_SDK, Elsewhere, Site, Visitor, running, running_browser, snippet
 from tests.support.fault_proxy import Fault, fault_proxy
-from tests.support.sdks import Call
+from tests.support.sdks import LIMITED_WRITE_KEY, Call
 from tests.support.system import WRITE_KEY, System, wait_until
 
 FAULTS: Final = {
@@ -130,6 +130,15 @@ def test_a_wait_is_obeyed(options: dict[str, Any], visitor: Visitor, system: Sys
         refused, again = proxy.posts()
     assert again.at_seconds - refused.at_seconds >= 1
     assert again.headers["X-Retry-Count"] == "1"
+
+
+def test_a_source_over_its_limit(visitor: Visitor, system: System, who: str) -> None:
+    """A page can read the server's own 429; what is more than its source may send arrives a little later."""
+    arrivals, calls = Arrivals(system), visit(who)
+    visitor.load({"writeKey": LIMITED_WRITE_KEY, "cdnURL": system.ingest_url})
+    visitor.make(calls)
+    arrivals.check(messages(calls))
+    assert {status for status, _path in visitor.failed_answers} == {HTTPStatus.TOO_MANY_REQUESTS}
 
 
 def test_a_page_that_is_left_sends_its_batch(visitor: Visitor, system: System, who: str) -> None:

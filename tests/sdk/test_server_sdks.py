@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from tests.support.arrivals import Arrivals
 from tests.support.fault_proxy import Fault, fault_proxy
-from tests.support.sdks import Call, ServerSdk
+from tests.support.sdks import LIMITED_WRITE_KEY, Call, ServerSdk
 from tests.support.system import WRITE_KEY, System
 
 PYTHON: Final = {"timeout": 5}
@@ -78,6 +78,16 @@ def test_a_wait_is_obeyed(name: str, system: System, who: str, elsewhere: Path) 
     arrivals.check(calls)
     refused, again = proxy.posts()
     assert again.at_seconds - refused.at_seconds >= 1
+
+
+def test_a_source_over_its_limit(system: System, who: str, elsewhere: Path) -> None:
+    """The server's own 429 is understood: what is more than a source may send in a second arrives a little later."""
+    arrivals, calls = Arrivals(system), visit(who, tracks=40)
+    with fault_proxy(system.ingest_url) as proxy:
+        sent = SDKS["node-3"].send(calls, elsewhere, write_key=LIMITED_WRITE_KEY, url=proxy.url)
+    assert (sent.code, sent.elsewhere) == (0, []), sent.words
+    arrivals.check(calls)
+    assert {passed.status for passed in proxy.posts()} == {HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 @every_sdk

@@ -26,6 +26,9 @@ INSTALLED: Final = ROOT / ".sdks"
 OLDEST_NODE: Final = 18
 """The Node of Debian 12. The SDKs ask for 20, and run on this one."""
 
+LIMITED_WRITE_KEY: Final = "limited-write-key"
+"""Of a source that may send 20 messages a second."""
+
 Call = Mapping[str, Any]
 """A message of the Segment Spec with its `type`, as it is to arrive."""
 

@@ -344,17 +344,13 @@ def _body(kind: str, wire: _Wire) -> bytes:
     return raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
 
 
-<<<<<<< HEAD
 def _traits_of_context(context: _Context | None) -> bytes:
     """Where RudderStack's server SDKs put the traits of an identify (read in rudder-sdk-python 2.1.9)."""
     raw = b"" if context is None else bytes(context.traits)
     return raw if raw[:1] == b"{" else b"{}"
 
 
-def _integrations(frame: _Frame, wire: _Wire) -> Any:
-=======
 def _integrations(frame: _Frame, sent: msgspec.Raw) -> Any:
->>>>>>> main
     """The item's `integrations` over the envelope's: Segment merges them, and the nearer word wins."""
     own = {} if sent == EMPTY else _value(sent)
     if isinstance(frame.integrations, dict) and isinstance(own, dict):
@@ -452,16 +448,9 @@ def _context(raw: msgspec.Raw) -> _Context | None:
         fields = _decode_fields(raw)
     except (msgspec.DecodeError, RecursionError):
         return None
-<<<<<<< HEAD
-    return _Context(id_text(value.get("groupId")), consent=_raw(value, "consent"), traits=_raw(value, "traits"))
-
-
-def _raw(item: dict[str, Any], name: str) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(item[name])) if name in item else NOTHING
-=======
     group_id = _plain_value(fields["groupId"]) if "groupId" in fields else None
-    return _Context(group_id=id_text(group_id), consent=fields.get("consent", NOTHING))
->>>>>>> main
+    consent, traits = fields.get("consent", NOTHING), fields.get("traits", NOTHING)
+    return _Context(group_id=id_text(group_id), consent=consent, traits=traits)
 
 
 def decode_body(body: bytes) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-# Every target sets itself up: Python 3.11+ and make are all a machine needs, and a C compiler for the tests.
+# Every target sets itself up: Python 3.11+ and make are all a machine needs; the tests also a C compiler, Node and Chromium.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,8 +29,9 @@ test: $(VENV)/.ready ## the whole test-suite; ARGS are given to pytest
 soak: $(VENV)/.ready ## long runs: every crash point, every disk write, 1,000 kills, the oracle; hours (tests marked `soak`)
 	@SOAK=1 $(BIN)/python -m pytest -n 2 -m soak $(ARGS)
 
-check: $(VENV)/.ready ## lint, format, types, import rules, lock file
+check: $(VENV)/.ready ## lint, format, types, import rules, lock files
 	@$(BIN)/uv lock --check --quiet
+	@$(BIN)/uv lock --check --quiet --project tests/sdk
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -44,4 +45,4 @@ bench: $(VENV)/.ready ## run the benchmarks and print their tables
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .sdks .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,8 @@
 """Nothing that a person meets is undocumented: commands, settings, reasons, notices, codes, fields."""
 
 import ast
+import json
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -154,3 +156,15 @@ def test_the_worked_example_of_the_as_of_rule(pipeline: Pipeline) -> None:
     pipeline.resolve()
     held = {name: pipeline.held()["event", name]["Account_Id__gc"] for name in ("t1", "t2", "t3", "t4", "t5", "t6")}
     assert held == {"t1": a, "t2": a, "t3": b, "t4": "555", "t5": a, "t6": b}
+
+
+def test_tested_sdks_are_documented_with_their_versions() -> None:
+    """docs/sdks.md calls tested what is tested, in the versions that are installed for it."""
+    tested = [line for line in page("sdks.md").splitlines() if "**tested**" in line]
+    recipes = ROOT / "tests" / "sdk"
+    npm = json.loads((recipes / "package.json").read_text("utf-8"))["dependencies"].values()
+    groups = tomllib.loads((recipes / "pyproject.toml").read_text("utf-8"))["dependency-groups"].values()
+    installed = [tuple(package.removeprefix("npm:").rsplit("@", 1)) for package in npm]
+    installed += [tuple(package.split("==")) for group in groups for package in group]
+    assert len(installed) >= 8
+    assert [both for both in installed if not any(all(part in line for part in both) for line in tested)] == []

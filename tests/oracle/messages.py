@@ -141,6 +141,8 @@ def read(number: int, receipt: Receipt, limited: Collection[int]) -> Message:
     itself wins."""
     item, kind = receipt.item, str(type_of(receipt))
     said = item.get("traits" if kind in ("identify", "group") else "properties")
+    if kind == "identify" and said is None and isinstance(item.get("context"), dict):
+        said = item["context"].get("traits")
     return Message(
         number=number,
         id=id_as_kept(text_of_id(item.get("messageId"))) or f"(without an id: {number})",

@@ -307,6 +307,8 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
         item["groupId"] = draw(st.sampled_from([False, {"of": "no meaning here"}]))
     if kind != "group" and draw(rarely):
         item["context"] = {"groupId": draw(ACCOUNTS | NO_ACCOUNTS)}
+    if kind == "identify" and draw(rarely):
+        item.setdefault("context", {})["traits"] = item.pop("traits")
     if draw(st.integers(0, 3)) == 3:
         item.setdefault("context", {})["consent"] = draw(CONSENTS)
     if draw(rarely):

@@ -81,6 +81,25 @@ def test_mended(item: dict[str, Any], expected: dict[str, Any]) -> None:
     assert {name: getattr(found, name) for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("item", "body"),
+    [
+        ({"type": "identify", "context": {"traits": {"a": 1}}}, {"a": 1}),
+        ({"type": "identify", "context": {"traits": {"a": 1}}, "traits": None}, {"a": 1}),
+        ({"type": "identify", "context": {"traits": {"a": 1}}, "traits": {}}, {}),
+        ({"type": "identify", "context": {"traits": [1]}}, {}),
+        ({"type": "identify", "context": {"traits": {"a": 1}, "groupId": {}}}, {"a": 1}),
+        ({"type": "group", "groupId": "g", "context": {"traits": {"a": 1}}}, {}),
+        ({"type": "track", "event": "E", "context": {"traits": {"a": 1}}}, {}),
+    ],
+)
+def test_traits_of_the_context(item: dict[str, Any], body: dict[str, Any]) -> None:
+    """An identify without traits has those of its context, where RudderStack's SDKs put them; no other call has."""
+    found = one({"userId": "u", **item})
+    assert isinstance(found, Message)
+    assert json.loads(found.body) == body
+
+
 def test_one_bad_item_leaves_the_others(tmp_path: object) -> None:
     """Good items of a batch are read beside bad ones, each with its own offset."""
     good = {"type": "track", "userId": "u", "event": "E", "messageId": "m"}

@@ -91,6 +91,7 @@ class Discarded(msgspec.Struct, frozen=True, gc=False):
 class _Context(msgspec.Struct, gc=False):
     group_id: str | int | float | None = msgspec.field(default=None, name="groupId")
     consent: msgspec.Raw = NOTHING
+    traits: msgspec.Raw = NOTHING
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -337,10 +338,16 @@ def _body(kind: str, wire: _Wire) -> bytes:
         return b"{}"
     raw = bytes(wire.traits if kind == "identify" or kind == "group" else wire.properties)
     if not raw or raw == b"null":
-        return b"{}"
+        raw = _traits_of_context(wire.context) if kind == "identify" else b"{}"
     if raw[0] != OPENING:
         raise _DiscardError("traits_not_object" if kind in ("identify", "group") else "properties_not_object")
     return raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
+
+
+def _traits_of_context(context: _Context | None) -> bytes:
+    """Where RudderStack's server SDKs put the traits of an identify (read in rudder-sdk-python 2.1.9)."""
+    raw = b"" if context is None else bytes(context.traits)
+    return raw if raw[:1] == b"{" else b"{}"
 
 
 def _integrations(frame: _Frame, sent: msgspec.Raw) -> Any:
@@ -442,7 +449,8 @@ def _context(raw: msgspec.Raw) -> _Context | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     group_id = _plain_value(fields["groupId"]) if "groupId" in fields else None
-    return _Context(group_id=id_text(group_id), consent=fields.get("consent", NOTHING))
+    consent, traits = fields.get("consent", NOTHING), fields.get("traits", NOTHING)
+    return _Context(group_id=id_text(group_id), consent=consent, traits=traits)
 
 
 def decode_body(body: bytes) -> Mapping[str, Any]:

@@ -19,9 +19,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NO_WRITE_KEY = msgspec.Raw()
 
 ESCAPE = re.compile(
-    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.(?:[^\\]|\\[^u])*+)"
 )
-"""A JSON escape: a surrogate pair, half of one, or any other."""
+"""A JSON escape: a surrogate pair, half of one, or any other with what follows, up to the next that may be one."""
 
 
 class Single(msgspec.Struct):

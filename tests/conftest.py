@@ -12,6 +12,7 @@ from tests.support.pipeline import Pipeline
 from tests.support.soak import SOAK
 from tests.support.system import System
 
+pytest.register_assert_rewrite("tests.support.edge_cases")
 settings.register_profile("usual", deadline=None, print_blob=True)
 settings.register_profile("soak", parent=settings.get_profile("usual"), max_examples=4_000)
 settings.load_profile("soak" if SOAK else "usual")

@@ -330,6 +330,7 @@ class Engine:
     def _private_server(self) -> uvicorn.Server:
         app = create_app(
             reasons=lambda: [*self._options.link.report.reasons, *self._trouble.values()],
+            notes=lambda: self._options.link.report.notes,
             ingest_metrics=lambda: self._options.link.report.metrics,
             refresh_metrics=self._refresh_metrics,
         )
@@ -341,8 +342,9 @@ class Engine:
     def _refresh_metrics(self) -> None:
         connection = self._database.reader()
         connection.execute("BEGIN")
+        now_ms = self._clock.now_ms()
         try:
-            document = status(connection, self._event_log, self._clock.now_ms())
+            document = status(connection, self._event_log, now_ms)
         finally:
             connection.execute("COMMIT")
         metrics.books_messages.clear()
@@ -354,6 +356,13 @@ class Engine:
                     metrics.books_messages.labels(name, state, reason).set(messages)
             for window in ("minute", "day"):
                 metrics.deliver_quota_calls.labels(name, window).set(destination["calls"][window])
+                metrics.deliver_quota_share_calls.labels(name, window).set(destination["calls"][f"{window}Share"] or 0)
+            waiting = destination["forecast"] or {"calls": 0, "drainedAt": None}
+            metrics.deliver_waiting_calls.labels(name).set(waiting["calls"])
+            metrics.deliver_drain_seconds.labels(name).set(((waiting["drainedAt"] or now_ms) - now_ms) / 1000)
+            for object_name, rows in destination["rows"].items():
+                metrics.deliver_held_rows.labels(name, object_name).set(rows["held"])
+                metrics.deliver_max_rows.labels(name, object_name).set(rows["max"])
             metrics.destination_paused.labels(name).set(bool(destination["pauses"]))
 
 

@@ -64,8 +64,13 @@ class Volume:
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    """A system whose server is not started yet, on a disk that can fail, at a Gainsight without limits."""
-    system = System(tmp_path, flushSeconds=0.5, callsPerMinute=10_000)
+    """A system whose server is not started yet, on a disk that can fail, at a Gainsight without limits.
+
+    It takes messages until the disk is really full: that it would stop before is not what is tested here.
+    """
+    system = System(
+        tmp_path, environment={"GAINSIGHT_DESTINATION_MIN_FREE_DISK_GB": "0"}, flushSeconds=0.5, callsPerMinute=10_000
+    )
     system.start_sandbox()
     system.control("PUT", "switches", {"calls_per_minute": None})
     yield system

@@ -11,8 +11,9 @@ from tests.support.pipeline import Pipeline
 
 from gainsight_destination.cli.commands import COMMANDS
 from gainsight_destination.cli.words import NOTICES, REASONS
-from gainsight_destination.destinations.gainsight import check, responses
+from gainsight_destination.destinations.gainsight import check, files
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.events.message import _TEXTS_OF_TYPE
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def texts(node: ast.AST) -> set[str]:
 def discard_reasons() -> set[str]:
     """Every reason in events/message.py, read from its source."""
     tree = ast.parse((SOURCE / "gainsight_destination/events/message.py").read_text("utf-8"))
-    reasons = {INTERNAL_ERROR, "name_not_string", "category_not_string"}  # the last two come of one f-string
+    reasons = {INTERNAL_ERROR, *(f"{name}_not_string" for names in _TEXTS_OF_TYPE.values() for name in names)}
     for call in calls(tree, "_DiscardError"):
         reasons |= texts(call.args[0])
     for call in calls(tree, "_required"):
@@ -109,19 +110,18 @@ def test_every_setting_is_documented() -> None:
     )
 
 
-def test_every_answer_code_is_documented() -> None:
-    """docs/delivery.md says what is done about each of Gainsight's codes that the code knows."""
-    codes = responses.THROTTLED | responses.KEY_REFUSED | responses.NOT_THERE
-    codes |= {responses.ADDRESS_REFUSED, responses.SERVER_FAULT, responses.NO_MATCH}
-    assert missing_from("delivery.md", set(codes)) == []
-
-
 @pytest.mark.parametrize("needed", [*check.EVENT_FIELDS, *check.USAGE_FIELDS, check.USAGE_USER], ids=lambda n: n.name)
 def test_every_field_to_create_is_documented(needed: check.Needed) -> None:
     """docs/delivery.md tells an admin to create the same fields, of the same types, as `check` does."""
     rows = [row for row in page("delivery.md").splitlines() if row.startswith("|") and f"`{needed.name}`" in row]
     assert rows
     assert {row.split("|")[2].strip() for row in rows} == {needed.create_as}
+
+
+@pytest.mark.parametrize("header", [files.EVENT_COLUMNS, files.USAGE_COLUMNS], ids=lambda header: header[0])
+def test_the_header_of_files_is_documented(header: tuple[str, ...]) -> None:
+    """docs/delivery.md has an admin set up an import job for the columns that are sent."""
+    assert ",".join(header) in page("delivery.md").splitlines()
 
 
 def test_every_command_is_documented() -> None:

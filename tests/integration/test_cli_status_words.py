@@ -22,9 +22,13 @@ def document(**destination: Any) -> dict[str, Any]:
     books = {"received": 1_006, "discarded": {}, "duplicates": 0, "filtered": {"event_not_listed": 1_000}}
     books |= {"parked": {"no_account": 4, "unknown_company": 2}, "pending": 0, "delivered": 0, "dead": 0}
     rest = {"type": "gainsight", "state": "running", "pauses": [], "failing": None, "balanced": True, "notices": {}}
-    rest |= {"calls": {"minute": 0, "day": 0, "total": 0}, "records": {"company": {"clean": 4, "parked": 1}}}
+    rest |= {"calls": {"minute": 6, "day": 501, "total": 1_234, "minuteShare": 60, "dayShare": 30_000}}
+    rest |= {"forecast": {"records": 0, "priorities": {}, "calls": 0, "drainedAt": None}, "rows": {}}
+    rest |= {"uploads": {"hour": 0, "day": 0, "records": {}}}
+    rest |= {"records": {"company": {"clean": 4, "parked": 1}}}
     return {
         "serverRunning": True,
+        "refused": {"everything": None, "sources": {}},
         "sources": {"website": {"received": 1_006, "discarded": {}}},
         "unknownWriteKey": {"received": 0},
         "destinations": {"gainsight": {**books, **rest, **destination}},
@@ -59,6 +63,37 @@ def test_a_destination_that_does_not_answer() -> None:
     failing = {"reason": "no connection", "since": AT_MS, "retryAt": AT_MS + 30_000, "times": 3}
     text = "\n".join(in_words(document(failing=failing)))
     assert "not reachable since 2026-03-04 04:53:20 UTC: no connection; tried again at 2026-03-04 04:53:50" in text
+
+
+def test_when_the_backlog_drains() -> None:
+    """The calls used are shown of those that are ours, and what waits with the time when it has gone."""
+    priorities = {"live": 20, "backfill": 1_000}
+    forecast = {"records": 1_020, "priorities": priorities, "calls": 21, "drainedAt": AT_MS}
+    rows = {"event": {"held": 812_345, "max": 1_000_000}}
+    lines = in_words(document(forecast=forecast, rows=rows, notices={"object_nearly_full": {"event": 812_345}}))
+    assert "  calls: 6 of 60 this minute, 501 of 30,000 today, 1,234 in all" in lines
+    waits = (
+        "1,020 records wait (20 live, 1,000 backfill) for 21 calls; drains at 2026-03-04 04:53 UTC with the quota left"
+    )
+    assert f"  forecast: {waits}" in lines
+    assert "  rows event: 812,345 of 1,000,000" in lines
+    assert any("80 % of the rows that Gainsight lets them hold: event 812,345" in line for line in lines)
+
+
+def test_files_that_are_under_way() -> None:
+    """How much of the files' own quota is used, and how many records wait for one to be worked off."""
+    lines = in_words(document(uploads={"hour": 2, "day": 7, "records": {"event": 25_000}}))
+    told = "  files: 2 in the last hour, 7 in the last day; records under way in one: 25,000 of event"
+    assert told in lines
+    assert not any("files:" in line for line in in_words(document()))
+
+
+def test_no_forecast_without_a_backlog() -> None:
+    """With nothing waiting, or while nothing goes, nothing is foretold; unknown shares are left out."""
+    calls = {"minute": 6, "day": 501, "total": 1_234, "minuteShare": None, "dayShare": None}
+    lines = in_words(document(forecast=None, calls=calls))
+    assert "  calls: 6 this minute, 501 today, 1,234 in all" in lines
+    assert not any("forecast" in line for line in lines + in_words(document()))
 
 
 @pytest.mark.parametrize(

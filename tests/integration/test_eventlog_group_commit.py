@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tests.support.ingest import NOW_MS, StoppedClock
 
 from gainsight_destination.errors import StorageFullError, UnavailableError
 from gainsight_destination.eventlog.contract import Entry, EntryKind
-from gainsight_destination.eventlog.group_commit import GroupCommit, merged
+from gainsight_destination.eventlog.group_commit import COUNT_SECONDS, GroupCommit, merged
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 
 
@@ -25,14 +26,14 @@ class GatedLog(SqliteEventLog):
         self.refusal: Exception | None = None
         self.groups: list[int] = []
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], *, live: bool = True) -> int:
         self.writing.set()
         self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
         if entries:
             self.groups.append(len(entries))
-        return super().append(entries)
+        return super().append(entries, live=live)
 
 
 def entry(body: bytes = b"{}", *, source: int = 1, kind: EntryKind = EntryKind.TRACK, count: int = 1) -> Entry:
@@ -80,6 +81,27 @@ async def test_entries_that_only_count_become_one_row_per_source(tmp_path: Path)
     assert dict(log.received()) == {1: 2, 0: 20, 2: 5}
     assert sorted(offsets) == [1, *range(2, 22, 2), *range(22, 27)]
     await commits.close()
+    log.close()
+
+
+async def test_a_flood_that_only_counts_costs_a_row_a_second(tmp_path: Path) -> None:
+    """Unknown write keys wait for the next second's row; those who are stored do not wait for them; none is lost."""
+    log = GatedLog(tmp_path / "log.db")
+    commits = GroupCommit(log, clock=StoppedClock())
+    unknown = entry(b"", source=0, kind=EntryKind.UNKNOWN_SOURCE)
+    started = time.monotonic()
+    await commits.append(unknown)
+    flood = [asyncio.create_task(commits.append(unknown)) for _ in range(200)]
+    await asyncio.gather(*(commits.append(entry()) for _ in range(20)))
+    assert not any(task.done() for task in flood)
+    assert dict(log.received()) == {0: 1, 1: 20}
+    assert sorted(await asyncio.gather(*flood)) == list(range(21, 221))
+    assert time.monotonic() - started >= COUNT_SECONDS
+    last = asyncio.create_task(commits.append(unknown))
+    await asyncio.sleep(0)
+    await commits.close()  # stopping waits for no second
+    assert await last == 221
+    assert len([1 for logged in log.read(0, max_messages=1_000) if logged.entry.source_id == 0]) == 3
     log.close()
 
 

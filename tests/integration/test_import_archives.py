@@ -120,7 +120,8 @@ def test_bad_lines_are_told_and_the_rest_goes_in(data: Path, tmp_path: Path) -> 
         b"[1]",
         b'"text"',
         b"null",
-        b'{"a":NaN}',
+        b'{"a":nan}',
+        b'{"messageId":1e999}',
         b'{"a":' + b"[" * 20_000 + b"}",
         b'{"p":"' + b"x" * 32_768 + b'"}',
     ]
@@ -129,13 +130,13 @@ def test_bad_lines_are_told_and_the_rest_goes_in(data: Path, tmp_path: Path) -> 
     result = run(data, file, "--source", "website", "--json")
     assert result.returncode == 1, result.stderr
     answer = json.loads(result.stdout)
-    assert (answer["messages"], answer["bad"], len(answer["badLines"])) == (3, 27, 20)
+    assert (answer["messages"], answer["bad"], len(answer["badLines"])) == (3, 28, 20)
     assert [row["line"] for row in answer["badLines"]] == list(range(3, 23))
-    assert answer["badLines"][6]["reason"] == "it is longer than 32,768 bytes"
+    assert answer["badLines"][7]["reason"] == "it is longer than 32,768 bytes"
     assert ids(data) == ["m0", "m1", "m2"]
     plain = run(data, file, "--source", "website", "--restart")
     assert f"{file}, line 4: it is not a JSON object".encode() in plain.stderr
-    assert b"... and 7 more" in plain.stderr
+    assert b"... and 8 more" in plain.stderr
 
 
 def test_line_of_exactly_32_kb_goes_in(data: Path, tmp_path: Path) -> None:
@@ -182,11 +183,11 @@ class FailingLog:
     def __init__(self, log: SqliteEventLog, appends: int) -> None:
         self._log, self._appends = log, appends
 
-    def append(self, new: list[Entry]) -> int:
+    def append(self, new: list[Entry], *, live: bool) -> int:
         if self._appends == 0:
             raise StorageFullError("the disk refused a write")
         self._appends -= 1
-        return self._log.append(new)
+        return self._log.append(new, live=live)
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -161,7 +161,7 @@ def test_dry_run_knows_what_came_before(pipeline: Pipeline) -> None:
     with closing(connect(pipeline.directory / "state.db", read_only=True)) as state:
         for at_ms, known in ((pipeline.now_ms, 2), (pipeline.now_ms + 8 * DAY_MS, 0)):
             rehearsal = Rehearsal(state, 7 * DAY_MS)
-            rehearsal.append([Entry(1, EntryKind.ARCHIVE, at_ms, 4, body)])
+            rehearsal.append([Entry(1, EntryKind.ARCHIVE, at_ms, 4, body)], live=False)
             assert rehearsal.already_in == known
 
 
@@ -217,9 +217,9 @@ def test_entries_share_durable_writes(run: Importer, tmp_path: Path, monkeypatch
     appended: list[int] = []
     append = SqliteEventLog.append
 
-    def counting(self: SqliteEventLog, entries: list[Entry]) -> int:
+    def counting(self: SqliteEventLog, entries: list[Entry], *, live: bool) -> int:
         appended.append(len(entries))
-        return append(self, entries)
+        return append(self, entries, live=live)
 
     monkeypatch.setattr(SqliteEventLog, "append", counting)
     run(write(tmp_path / "a.ndjson", lines(0, 5_000, padding="x" * 600)))

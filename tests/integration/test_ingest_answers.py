@@ -6,11 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.ingest import WEBSITE, running_ingest
+from tests.support.ingest import WEBSITE, FullLog, running_ingest
 
 from gainsight_destination.errors import StorageFullError, UnavailableError
 from gainsight_destination.eventlog.contract import Entry
-from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.workspace.model import Source
 
@@ -65,19 +64,6 @@ async def test_health_says_what_is_wrong(tmp_path: Path) -> None:
         reasons.append("the engine is not running")
         ill = await client.get("/health")
         assert (ill.status_code, ill.json()) == (503, {"status": "unwell", "reasons": ["the engine is not running"]})
-
-
-class FullLog(SqliteEventLog):
-    """A log on a disk that is full while `full` is set, by SQLite's own limit of pages."""
-
-    def fill(self) -> None:
-        assert self._writer is not None
-        (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
-        self._writer.execute(f"PRAGMA max_page_count = {pages}")
-
-    def empty(self) -> None:
-        assert self._writer is not None
-        self._writer.execute("PRAGMA max_page_count = 1000000")
 
 
 async def test_a_full_disk_is_503_and_recovers_by_itself(tmp_path: Path) -> None:

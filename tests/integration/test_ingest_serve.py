@@ -15,7 +15,7 @@ import pytest
 
 from gainsight_destination.errors import UserError
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
-from gainsight_destination.ingest.server import listen
+from gainsight_destination.ingest.listen import listen
 from gainsight_destination.runtime.link import IngestReport, ParentLink
 from gainsight_destination.runtime.lock import LockedError, RoleLock
 from gainsight_destination.runtime.options import Address, Retention
@@ -125,8 +125,12 @@ async def test_a_running_engine_hears_reports_and_the_end() -> None:
     running = asyncio.create_task(supervisor.run())
     assert await asyncio.to_thread(os.read, heard, 2) == b"up"
     assert supervisor.reasons() == []
-    supervisor.tell(IngestReport(metrics="m 1\n", reasons=("full",)))
-    assert json.loads(await asyncio.to_thread(os.read, heard, 1_000)) == {"metrics": "m 1\n", "reasons": ["full"]}
+    supervisor.tell(IngestReport(metrics="m 1\n", reasons=("full",), notes=("busy",)))
+    assert json.loads(await asyncio.to_thread(os.read, heard, 1_000)) == {
+        "metrics": "m 1\n",
+        "reasons": ["full"],
+        "notes": ["busy"],
+    }
     await supervisor.stop(running)
     assert running.result() == -signal.SIGTERM
     os.close(heard)

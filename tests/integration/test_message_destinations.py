@@ -95,15 +95,15 @@ async def test_an_untrusted_group_call_is_not_sent(tmp_path: Path) -> None:
 
 
 async def test_numbers_are_not_changed_on_the_way(tmp_path: Path) -> None:
-    """1.0 stays 1.0, and an integer greater than a double holds stays exact."""
+    """1.0 stays 1.0, an integer greater than a double holds stays exact, and so does a number that no library reads."""
     async with hooked(tmp_path) as (delivery, receiver):
-        body = b'{"batch":[{"type":"track","userId":7,"event":"E","properties":{"n":1.0,"big":12345678901234567890}}]}'
-
+        properties = b'{"n":1.0,"big":12345678901234567890,"huge":1e999}'
+        body = b'{"batch":[{"type":"track","userId":7,"event":"E","channel":1e999,"properties":' + properties + b"}]}"
         delivery.pipeline.log.append([Entry(1, EntryKind.BATCH, NOW_MS, 1, body)])
         await delivery.drain()
         ((_, content),) = receiver.requests
-        assert b'"n":1.0,"big":12345678901234567890' in content
-        assert json.loads(content)["userId"] == "7"
+        assert b'"properties":' + properties in content
+        assert b'"userId":"7"' in content
 
 
 async def test_the_envelope_is_merged_into_each_message(tmp_path: Path) -> None:
@@ -312,7 +312,8 @@ async def test_what_cannot_be_read_as_json_values_is_sent_as_it_came(tmp_path: P
             f"m{n}" for n in range(8)
         ]
         ((request,),) = await delivery.read("SELECT request FROM dead_letters")
-        assert '"n":1e999' in json.loads(request)["body"]
+        assert json.loads(request)["body"]["messageId"] == "m3"
+        assert b'"n":1e999' in next(content for _, content in receiver.requests if b'"m3"' in content)
         assert (await delivery.books())["delivered"] == 7
 
 
@@ -341,7 +342,7 @@ async def test_a_message_that_alone_is_refused_pauses_nobody(tmp_path: Path) -> 
         assert len((await delivery.books())["pauses"]) == 1
 
 
-@pytest.mark.parametrize("message_id", [" m1 ", "m" * 9_000, "m\n1", "ü"])
+@pytest.mark.parametrize("message_id", [" m1 ", "m\n1", "ü"])
 async def test_any_message_id_can_be_signed(tmp_path: Path, message_id: str) -> None:
     """What cannot stand in a header is hashed there; otherwise one such id would look like a receiver in trouble."""
     async with hooked(tmp_path) as (delivery, receiver):

@@ -1,14 +1,19 @@
 """A store that 0.1.0 wrote is brought up to date without forgetting what it knew."""
 
 import sqlite3
+from contextlib import closing
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 
 from tests.support.pipeline import NOW_MS, Pipeline, at, track
 
+from gainsight_destination.eventlog.backlog import count_read_bytes, read_bytes, unread_bytes
+from gainsight_destination.eventlog.contract import Entry, EntryKind
+from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.resolve.duplicates import digest_of
-from gainsight_destination.store.migrate import statements
+from gainsight_destination.store.database import connect, transaction
+from gainsight_destination.store.migrate import migrate, statements
 
 
 def store_of_0_1_0(path: Path) -> sqlite3.Connection:
@@ -77,3 +82,19 @@ def test_an_upgraded_store_goes_on(tmp_path: Path) -> None:
     pipeline.resolve()
     assert pipeline.books()["pending"] == 1
     pipeline.close()
+
+
+def test_what_was_read_before_is_counted_in_bytes(tmp_path: Path) -> None:
+    """0.1.0 knew how many messages it had read, not how many bytes; they are counted once, so the backlog is true."""
+    with closing(SqliteEventLog(tmp_path / "log.db")) as log:
+        log.append([Entry(source, EntryKind.TRACK, 0, 1, b"x" * size) for source, size in ((1, 5), (2, 7), (1, 11))])
+        with closing(store_of_0_1_0(tmp_path / "state.db")) as old:
+            old.execute("INSERT INTO read_messages (source_id, messages) VALUES (1, 1), (2, 1)")
+            old.execute("UPDATE reader SET next_offset = 2")
+        with closing(connect(tmp_path / "state.db")) as state:
+            migrate(state, "gainsight_destination.store.migrations")
+            for _ in range(2):
+                with transaction(state):
+                    count_read_bytes(state, log)
+                assert read_bytes(state) == {1: 5, 2: 7}
+                assert unread_bytes(read_bytes(state), log) == {1: 11}

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.test_workspace_apply import Apply, apply, audit, data, loaded, problems
 
 from gainsight_destination.ingest.sources import StoredSources
-from gainsight_destination.runtime.serve import read_sources
+from gainsight_destination.runtime.ingest_main import read_sources
 from gainsight_destination.testing import ManualClock
 from gainsight_destination.workspace import service
 from gainsight_destination.workspace.export import export_yaml

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,6 +88,13 @@ def text_of_id(value: Any) -> str | None:
     return str(value) if isinstance(value, int | float) else None
 
 
+def id_as_kept(message_id: str | None) -> str | None:
+    """A message id of more than 255 characters is cut, and its digest stands for what is lost."""
+    if message_id is None or len(message_id) <= 255:
+        return message_id
+    return message_id[:222] + "-" + blake2b(message_id.encode(), digest_size=16).hexdigest()
+
+
 def type_of(receipt: Receipt) -> Any:
     """The path of a single call says its type."""
     return receipt.item.get("type") if receipt.via in ("batch", "archive") else receipt.via
@@ -102,19 +110,21 @@ def why_discarded(receipt: Receipt) -> str | None:
         return "deletion_request"
     if kind not in TYPES:
         return "type_not_supported"
-    ids = [item.get(name) for name in ("userId", "anonymousId", "groupId", "previousId")]
-    if any(isinstance(value, bool | list | dict) for value in ids):
+    ids = {name: item.get(name) for name in ("userId", "anonymousId")}
+    if kind in ("group", "alias"):
+        ids["other"] = item.get("groupId" if kind == "group" else "previousId")
+    if any(isinstance(value, bool | list | dict) for value in ids.values()):
         return "id_not_string"
-    user, anonymous, group, previous = (text_of_id(value) for value in ids)
+    user, anonymous, other = (text_of_id(ids.get(name)) for name in ("userId", "anonymousId", "other"))
     if user is None and (anonymous is None or kind == "alias"):
         return "no_user_anon_id"
     if kind == "track" and item.get("event") in (None, ""):
         return "event_not_defined"
     if kind == "track" and not isinstance(item["event"], str):
         return "event_not_string"
-    if kind == "group" and group is None:
+    if kind == "group" and other is None:
         return "group_id_required"
-    if kind == "alias" and previous is None:
+    if kind == "alias" and other is None:
         return "previous_id_required"
     for name in ("name", "category"):
         if kind in ("page", "screen") and not isinstance(item.get(name), str | None):
@@ -133,7 +143,7 @@ def read(number: int, receipt: Receipt, limited: Collection[int]) -> Message:
     said = item.get("traits" if kind in ("identify", "group") else "properties")
     return Message(
         number=number,
-        id=text_of_id(item.get("messageId")) or f"(without an id: {number})",
+        id=id_as_kept(text_of_id(item.get("messageId"))) or f"(without an id: {number})",
         source=receipt.source,
         type=kind,
         user_id=text_of_id(item.get("userId")),
@@ -176,8 +186,9 @@ def happened_at_ms(receipt: Receipt) -> int:
         said_ms = moment_ms(receipt.item.get("originalTimestamp"))
     if said_ms is None:
         return receipt.received_at_ms
-    sent_at = receipt.item.get("sentAt")
-    sent_ms = moment_ms(receipt.envelope.get("sentAt") if sent_at is None else sent_at)
+    sent_ms = moment_ms(receipt.item.get("sentAt"))
+    if sent_ms is None:
+        sent_ms = moment_ms(receipt.envelope.get("sentAt"))
     if receipt.via == "archive" or sent_ms is None:
         return said_ms
     return receipt.received_at_ms - (sent_ms - said_ms)
@@ -185,8 +196,10 @@ def happened_at_ms(receipt: Receipt) -> int:
 
 def moment_ms(value: Any) -> int | None:
     """ISO 8601, UTC unless it says otherwise, or an epoch number in seconds or milliseconds, which may be text. Eight
-    digits are a day."""
+    digits are a day, four a year."""
     if isinstance(value, str):
+        if value.isdecimal() and len(value) == 4:
+            value += "0101"
         if value.isdecimal() and len(value) != 8:
             return moment_ms(int(value))
         try:

@@ -1,5 +1,6 @@
 """Delivery by hand: the real store, worker and sandbox, and a clock that moves only when told to."""
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -52,6 +53,7 @@ class Delivery:
         """As a start of the server does: nothing is remembered but what the store holds."""
         self.version += 1
         self.database = Database(self.directory / "state.db")
+        self.database.submit(self._store_settings).result()
         settings = dict(self.settings)
         consent = frozenset(settings.pop("consentCategories", ()))
         self.destination = build(self.destination_type, settings)
@@ -74,6 +76,12 @@ class Delivery:
                 limited=self.limited,
             )
         ).result()
+
+    def _store_settings(self, connection: sqlite3.Connection) -> None:
+        plain = {name: value for name, value in self.settings.items() if name not in ("accessKey", "secret")}
+        connection.execute(
+            "UPDATE destinations SET type = ?, settings = ? WHERE id = 1", (self.destination_type, json.dumps(plain))
+        )
 
     async def close(self) -> None:
         await self.worker.close()

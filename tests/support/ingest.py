@@ -12,13 +12,17 @@ from gainsight_destination.eventlog.contract import Entry, EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.ingest import limits
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.levels import LevelWatch
+from gainsight_destination.ingest.listen import listen
 from gainsight_destination.ingest.public_url import PublicUrl
-from gainsight_destination.ingest.server import IngestServer, listen
+from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.tls import Tls
+from gainsight_destination.ingest.watermarks import Watermarks
+from gainsight_destination.runtime.ingest_main import read_sources
 from gainsight_destination.runtime.options import address_of
-from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.runtime.testing import write_sources
 from gainsight_destination.workspace.model import Source
 
@@ -40,6 +44,19 @@ class StoppedClock:
         await asyncio.Event().wait()
 
 
+class FullLog(SqliteEventLog):
+    """A log on a disk that is full from `fill` to `empty`, by SQLite's own limit of pages."""
+
+    def fill(self) -> None:
+        assert self._writer is not None
+        (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
+        self._writer.execute(f"PRAGMA max_page_count = {pages}")
+
+    def empty(self) -> None:
+        assert self._writer is not None
+        self._writer.execute("PRAGMA max_page_count = 1000000")
+
+
 @dataclass
 class Ingest:
     """A running public port."""
@@ -49,6 +66,8 @@ class Ingest:
     commits: GroupCommit
     sources: StoredSources
     server: IngestServer
+    admission: Admission
+    levels: LevelWatch
 
     @property
     def url(self) -> str:
@@ -57,6 +76,11 @@ class Ingest:
     def entries(self) -> list[Entry]:
         """Everything in the log."""
         return [logged.entry for logged in self.log.read(self.log.start(), max_messages=1_000_000)]
+
+    def look(self) -> None:
+        """What happens once a second: see what there is, open and close by it."""
+        self.levels.judge(self.levels.look())
+        self.levels.tell()
 
     async def exchange(self, *pieces: bytes) -> bytes:
         """Send bytes on one connection, half-close it, and read until the server closes it."""
@@ -78,6 +102,8 @@ async def running_ingest(
     log: EventLog | None = None,
     unwell: Callable[[], Sequence[str]] = tuple,
     max_queued_bytes: int = 64_000_000,
+    marks: Watermarks | None = None,
+    max_connections: int = 1_000,
     public_url: PublicUrl | None = None,
     tls: Tls | None = None,
     handshake_seconds: float = limits.HANDSHAKE_SECONDS,
@@ -89,10 +115,14 @@ async def running_ingest(
     commits = GroupCommit(log, clock=clock, max_queued_bytes=max_queued_bytes)
     stored = StoredSources(folder / "state.db", clock=clock, read_sources=partial(read_sources, folder))
     stored.refresh()
+    admission = Admission(clock, marks or Watermarks())
+    levels = LevelWatch(admission, log, folder / "state.db", stored, clock=clock)
+    levels.judge(levels.look())
     app = IngestApp(
         log=commits,
         sources=stored,
         clock=clock,
+        admission=admission,
         unwell=unwell,
         public_url=public_url,
         certificate_expires=lambda: tls.expires() if tls else None,
@@ -104,6 +134,7 @@ async def running_ingest(
         listener,
         clock=clock,
         opened=opened.set,
+        max_connections=max_connections,
         tls=tls.context if tls else None,
         handshake_seconds=handshake_seconds,
     )
@@ -111,7 +142,7 @@ async def running_ingest(
     serving = asyncio.create_task(server.run_until_stopped())
     await opened.wait()
     try:
-        yield Ingest(port, log, commits, stored, server)
+        yield Ingest(port, log, commits, stored, server, admission, levels)
     finally:
         server.stop()
         await serving

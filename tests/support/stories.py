@@ -159,6 +159,7 @@ INVALID = st.sampled_from(
     st.sampled_from(
         [
             {"type": "Track", "event": "Seen"},
+            {"type": ["track"], "event": "Seen"},
             {"type": "track", "userId": " ", "anonymousId": "", "event": "Seen"},
             {"type": "track", "userId": True, "event": "Seen"},
             {"type": "track", "userId": None, "anonymousId": ["a1"], "event": "Seen"},
@@ -209,7 +210,9 @@ PERSON_TRAITS = ("firstName", "first_name", "lastName", "name", "name", "title",
 def told_times(draw: st.DrawFn, received_at_ms: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """(of the message, of its envelope): when it happened, in the ways SDKs say it."""
     at_ms = NOW_MS + draw(MINUTES) * 60_000
-    form = draw(st.integers(0, 12))
+    form = draw(st.integers(0, 14))
+    if form == 14:
+        return {"timestamp": "2026"}, {}
     if form == 12:
         return {"timestamp": "1801011180000"}, {}
     if form <= 4:
@@ -227,6 +230,8 @@ def told_times(draw: st.DrawFn, received_at_ms: int) -> tuple[dict[str, Any], di
     told = {"timestamp": iso(at_ms + skew_ms)}
     if form == 9:
         return told, {"sentAt": sent_at}
+    if form == 13:
+        return told | {"sentAt": "soon"}, {"sentAt": sent_at}
     return told | {"sentAt": sent_at}, {"sentAt": "2001-01-01T00:00:00Z"} if form == 10 else {}
 
 
@@ -298,6 +303,8 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
                 },
             )
         )
+    if kind == "track" and draw(rarely):
+        item["groupId"] = draw(st.sampled_from([False, {"of": "no meaning here"}]))
     if kind != "group" and draw(rarely):
         item["context"] = {"groupId": draw(ACCOUNTS | NO_ACCOUNTS)}
     if draw(st.integers(0, 3)) == 3:

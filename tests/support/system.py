@@ -61,7 +61,14 @@ def children(pid: int) -> list[int]:
 class System:
     """A sandbox and a server with one destination and, unless told otherwise, one source, in one directory."""
 
-    def __init__(self, directory: Path, *, sources: Sequence[Mapping[str, Any]] = (), **settings: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        sources: Sequence[Mapping[str, Any]] = (),
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.ports = {name: free_port() for name in ("sandbox", "ingest", "console")}
@@ -70,7 +77,7 @@ class System:
         self.console_url = f"http://127.0.0.1:{self.ports['console']}"
         self.settings = {"accessKey": ACCESS_KEY, "domain": self.sandbox_url, "flushSeconds": 1, **settings}
         self.sources = list(sources) or [{"name": "website", "writeKey": WRITE_KEY}]
-        self.environment: dict[str, str] = {}
+        self.environment = dict(environment or {})
         """What its processes get beside this one's own environment."""
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -32,9 +32,9 @@ from gainsight_destination.ingest.app import IngestApp
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.observe.status import balanced, status
 from gainsight_destination.resolve.resolver import Resolver
+from gainsight_destination.runtime.ingest_main import read_sources
 from gainsight_destination.runtime.link import ParentLink
 from gainsight_destination.runtime.options import EngineOptions, Retention
-from gainsight_destination.runtime.serve import read_sources
 from gainsight_destination.sandbox.app import create_app
 from gainsight_destination.store.database import connect
 from gainsight_destination.store.migrate import migrate

@@ -1,5 +1,7 @@
 """What each answer of Gainsight means, as a table: status, body, and the error type that says what to do next."""
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,7 +16,14 @@ from gainsight_destination.destinations.contract import (
     ThrottledError,
     TransientError,
 )
-from gainsight_destination.destinations.gainsight.responses import read_answer, records_of
+from gainsight_destination.destinations.gainsight.files import import_file, import_status
+from gainsight_destination.destinations.gainsight.responses import (
+    ANSWERS,
+    REFUSALS,
+    AnswerClass,
+    read_answer,
+    records_of,
+)
 
 CALL = Call("PUT", "/v1/data/objects/Company", {"records": [{"Gsid": "1"}, {"Gsid": "2"}]})
 
@@ -58,6 +67,73 @@ def test_classes(status: int, body: Any, expected: type[CallError]) -> None:
     with pytest.raises(expected) as raised:
         read_answer(CALL, Answer(status, body, ""))
     assert raised.value.call is CALL
+
+
+CHANNELS = (
+    CALL,
+    Call("POST", "/v1/data/objects/Segment_Event__gc", {"records": [{"Message_Id__gc": "m"}]}, inserts=True),
+    Call("POST", "/v1/data/objects/query/Company", {"select": ["Gsid"]}),
+    Call("GET", "/v1/meta/services/objects/Company/describe"),
+    Call("PUT", "/v1/peoplemgmt/v1.0/people", {"Email": "a@x.test"}),
+    Call("PUT", "/v1/peoplemgmt/v1.0/people/async", {"records": [{"Email": "a@x.test"}]}),
+    Call("GET", "/v1/peoplemgmt/v1.0/people/async/1"),
+    import_file("job", b"a\r\n1\r\n"),
+    import_status("1"),
+)
+"""A call of each kind that is made."""
+BODIES: tuple[Any, ...] = (None, [], {}, failure(), failure("GSOBJ_1012", "bad"), {"result": True, "data": {}})
+
+
+def answers_of(kind: AnswerClass) -> Iterator[Answer]:
+    """Answers that a class claims: each status at its edges with every body, each code at statuses of other classes."""
+    for first, last in kind.statuses:
+        yield from (Answer(status, body, "") for status in {first, last} for body in BODIES)
+    for code in sorted(kind.codes):
+        for status in (200, 400, 418):
+            yield Answer(status, failure(code, "said"), "")
+            yield Answer(status, {"result": False, "title": code}, "")
+            yield Answer(status, {"result": True, "errorCode": code}, "")
+    if kind.no_json:
+        yield from (Answer(status, body, "") for status in (200, 204, 400, 418, 499) for body in (None, [], "text", 1))
+    if kind.not_done:
+        yield from (Answer(status, body, "") for status in (200, 201) for body in ({}, failure(), {"result": "true"}))
+
+
+@pytest.mark.parametrize("call", CHANNELS, ids=lambda call: f"{call.method} {call.path}")
+@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.answer)
+def test_each_row_of_the_table_on_each_channel(kind: AnswerClass, call: Call) -> None:
+    """Every status and code that a row claims raises its error, unless a row before it claims it too."""
+    tried = 0
+    for answer in answers_of(kind):
+        code = str((answer.body or {}).get("errorCode") or "") if isinstance(answer.body, dict) else ""
+        code = code or (str(answer.body.get("title") or "") if isinstance(answer.body, dict) else "")
+        first = next(row for row in ANSWERS if row.fits(answer, code))
+        with pytest.raises(first.error) as raised:
+            read_answer(call, answer)
+        assert type(raised.value) is first.error
+        assert raised.value.answer is answer
+        tried += first is kind
+    assert tried
+
+
+def test_every_answer_has_one_meaning() -> None:
+    """Every HTTP status with every body is either done or an error of a known class; no other error ever comes out."""
+    for call, status, body in product(CHANNELS, range(200, 600), BODIES):
+        try:
+            done = read_answer(call, Answer(status, body, ""))
+        except (ThrottledError, AuthenticationError, MisconfiguredError, TransientError, BatchRejectedError):
+            continue
+        assert done == {}
+        assert (status // 100, body) == (2, {"result": True, "data": {}})
+
+
+@pytest.mark.parametrize("code", [*REFUSALS, "GSOBJ_1009", "GSOBJ_1022", "GSOBJ_9104", "never_seen"])
+def test_codes_of_refused_data(code: str) -> None:
+    """Known or not, such a code is refused data; a known one says what is wrong where Gainsight does not."""
+    with pytest.raises(BatchRejectedError) as raised:
+        read_answer(CALL, Answer(400, failure(code), ""))
+    assert raised.value.code == code
+    assert str(raised.value) == REFUSALS.get(code, "HTTP 400")
 
 
 def test_success() -> None:

@@ -208,14 +208,19 @@ def is_array(first_line: bytes) -> bool:
 
 
 def read_line(body: bytes) -> tuple[bytes, _Said]:
-    """A JSON object, mended if its text is not Unicode, and what it says. Raises RefusedRequestError."""
+    """A JSON object, mended where senders break it, and what it says. Raises RefusedRequestError."""
     if body.isascii() or valid_utf8(body) is body:
         try:
             return body, _decode(body)
         except (msgspec.DecodeError, RecursionError):
             pass
     body = read_json(body, EntryKind.TRACK).body
-    return body, _decode(body)
+    try:
+        return body, _decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise RefusedRequestError(
+            "one of its ids or dates is a number that is too large, or nested too deeply"
+        ) from None
 
 
 def with_message_id(body: bytes, file_name: str, number: int) -> bytes:

@@ -25,7 +25,7 @@ class Rehearsal:
     already_in: int = 0
     """Those whose message id is remembered, so that they would be dropped as duplicates."""
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], *, live: bool) -> int:
         for entry in entries:
             messages: list[Message] = []
             for item in read_entry(LoggedEntry(0, entry)):

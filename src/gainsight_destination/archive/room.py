@@ -3,12 +3,9 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from gainsight_destination.errors import StorageFullError
-
-DEFAULT_FREE_BYTES: Final = 1_000_000_000
-DEFAULT_FREE_SHARE: Final = 0.1
+from gainsight_destination.ingest.watermarks import Watermarks, gigabytes
 
 
 def keeping_free(data: Path, min_free_bytes: int | None) -> Callable[[], None]:
@@ -17,14 +14,14 @@ def keeping_free(data: Path, min_free_bytes: int | None) -> Callable[[], None]:
     None stands for 1 GB, or a tenth of a volume that is smaller than 10 GB; 0 for no bound.
     """
 
+    marks = Watermarks(min_free_bytes=min_free_bytes)
+
     def check() -> None:
         disk = shutil.disk_usage(data)
-        wanted = min_free_bytes
-        if wanted is None:
-            wanted = min(DEFAULT_FREE_BYTES, round(disk.total * DEFAULT_FREE_SHARE))
+        wanted = marks.min_free_of(disk.total)
         if disk.free < wanted:
             raise StorageFullError(
-                f"the disk of {data} is nearly full: {disk.free / 1e9:,.2f} GB are free, and {wanted / 1e9:,.2f} GB "
+                f"the disk of {data} is nearly full: {gigabytes(disk.free)} are free, and {gigabytes(wanted)} "
                 "are to stay free (--min-free-disk-gb); make space, or let `serve` work off what is in"
             )
 

@@ -28,7 +28,7 @@ SHOWN_BAD_LINES = 20
 class Appends(Protocol):
     """Where entries go: the event log, or a rehearsal of it."""
 
-    def append(self, entries: Sequence[Entry]) -> int: ...
+    def append(self, entries: Sequence[Entry], *, live: bool) -> int: ...
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ class ArchiveImport:
         """Make the entries durable, then remember how far that is. Call it when no line is outside of an entry."""
         if self._entries:
             self._before_write()
-            self._log.append(self._entries)
+            self._log.append(self._entries, live=False)
             self.taken.messages += sum(entry.count for entry in self._entries)
             self.taken.types.update(self._pending)
             self._pending.clear()

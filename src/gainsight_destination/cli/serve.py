@@ -31,6 +31,34 @@ RetentionGbOption = Annotated[
         help="Keep at most this much of them (10^9 bytes). What is not read yet is always kept.",
     ),
 ]
+MaxBacklogOption = Annotated[
+    float,
+    typer.Option(
+        "--max-backlog-gb",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_MAX_BACKLOG_GB",
+        help="Answer 429 while more than this waits to be read by the engine (10^9 bytes); 0 sets no bound.",
+    ),
+]
+MinFreeDiskOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-free-disk-gb",
+        min=0,
+        envvar="GAINSIGHT_DESTINATION_MIN_FREE_DISK_GB",
+        help="Answer 429 while less than this is free on the volume of the data directory (10^9 bytes); 0 sets no"
+        " bound. Unless set: 1, or a tenth of a volume that is smaller than 10.",
+    ),
+]
+MaxConnectionsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-connections",
+        min=1,
+        envvar="GAINSIGHT_DESTINATION_MAX_CONNECTIONS",
+        help="Open connections of senders; more are told to come later. The limit on open files is raised as needed.",
+    ),
+]
 
 
 def serve(
@@ -82,6 +110,9 @@ def serve(
     ] = None,
     log_retention_days: RetentionDaysOption = 7,
     log_retention_gb: RetentionGbOption = 20,
+    max_backlog_gb: MaxBacklogOption = 10,
+    min_free_disk_gb: MinFreeDiskOption = None,
+    max_connections: MaxConnectionsOption = 10_000,
 ) -> None:
     """Receive messages from Segment SDKs and keep Gainsight up to date, until stopped with Ctrl-C."""
     from gainsight_destination.clock import SystemClock
@@ -90,7 +121,7 @@ def serve(
     with without_rich():
         from gainsight_destination.ingest.public_url import PublicUrl
         from gainsight_destination.observe.logs import configure_logs
-        from gainsight_destination.runtime.options import Address, Retention, ServeOptions
+        from gainsight_destination.runtime.options import Address, Retention, ServeOptions, marks
         from gainsight_destination.runtime.serve import run_serve
 
     # On a terminal the first lines tell the person where everything is; what is routine before them is left out.
@@ -106,6 +137,8 @@ def serve(
         console=Address.parse(console),
         workspace_file=workspace,
         retention=Retention(log_retention_days, log_retention_gb),
+        marks=marks(max_backlog_gb, min_free_disk_gb),
+        max_connections=max_connections,
         public_url=PublicUrl.parse(public_url) if public_url else None,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -20,13 +20,15 @@ def status(data: DataOption = Path("data"), as_json: JsonOption = False) -> None
     from gainsight_destination.cli.console import console, print_json
     from gainsight_destination.cli.data_directory import open_data
     from gainsight_destination.clock import SystemClock
+    from gainsight_destination.ingest.levels import NOTHING_REFUSED, read_refused
     from gainsight_destination.observe.status import balanced
     from gainsight_destination.observe.status import status as read_status
     from gainsight_destination.runtime.lock import is_held
 
     with open_data(data) as opened:
         document = read_status(opened.state, opened.log, SystemClock().now_ms())
-    document = {"serverRunning": is_held(data, "ingest"), **document}
+    running = is_held(data, "ingest")
+    document = {"serverRunning": running, **document, "refused": read_refused(data) if running else NOTHING_REFUSED}
     if as_json:
         print_json(document)
     else:
@@ -39,8 +41,12 @@ def status(data: DataOption = Path("data"), as_json: JsonOption = False) -> None
 def in_words(document: Mapping[str, Any]) -> list[str]:
     """The status document as lines of text."""
     lines = [] if document["serverRunning"] else ["The server is not running: nothing is received or delivered.", ""]
+    if everything := document["refused"]["everything"]:
+        lines += [f"All messages are refused since {clock_time(everything['since'])} UTC: {everything['words']}", ""]
     for name, source in document["sources"].items():
         lines.append(f"source {name}: {source['received']:,} received{_discarded(source['discarded'])}")
+        if told := document["refused"]["sources"].get(name):
+            lines.append(f"  refused since {clock_time(told['since'])} UTC: {told['words']}")
     if not document["sources"]:
         lines.append("no source is configured; apply a workspace.yaml with `workspace apply -f FILE`")
     unknown = document["unknownWriteKey"]["received"]
@@ -59,10 +65,45 @@ def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
         *_failing(destination.get("failing")),
         *(line for pause in destination["pauses"] for line in _pause(pause)),
         *books_lines(destination),
-        f"  calls: {calls['minute']:,} this minute, {calls['day']:,} today, {calls['total']:,} in all",
+        f"  calls: {_of_share(calls, 'minute')} this minute, {_of_share(calls, 'day')} today,"
+        f" {calls['total']:,} in all",
+        *_forecast(destination["forecast"]),
+        *_uploads(destination["uploads"]),
         *records_lines(destination["records"]),
+        *(f"  rows {name}: {rows['held']:,} of {rows['max']:,}" for name, rows in destination["rows"].items()),
         *_notices(destination["notices"]),
     ]
+
+
+def _of_share(calls: Mapping[str, Any], window: str) -> str:
+    share = calls[f"{window}Share"]
+    return f"{calls[window]:,}" if share is None else f"{calls[window]:,} of {share:,}"
+
+
+def _forecast(forecast: Mapping[str, Any] | None) -> list[str]:
+    """When what waits has gone; nothing while nothing waits, or while nothing goes."""
+    if forecast is None or forecast["drainedAt"] is None:
+        return []
+    records, calls = forecast["records"], forecast["calls"]
+    waits = f"{records:,} record waits" if records == 1 else f"{records:,} records wait"
+    of = ", ".join(f"{count:,} {priority}" for priority, count in forecast["priorities"].items())
+    waits += f" ({of})" if len(forecast["priorities"]) > 1 else ""
+    takes = "1 call" if calls == 1 else f"{calls:,} calls"
+    return [f"  forecast: {waits} for {takes}; drains at {_minute(forecast['drainedAt'])} UTC with the quota left"]
+
+
+def _uploads(uploads: Mapping[str, Any]) -> list[str]:
+    if not uploads["day"]:
+        return []
+    under_way = ", ".join(f"{count:,} of {name}" for name, count in uploads["records"].items())
+    return [
+        f"  files: {uploads['hour']:,} in the last hour, {uploads['day']:,} in the last day"
+        + (f"; records under way in one: {under_way}" if under_way else "")
+    ]
+
+
+def _minute(at_ms: int) -> str:
+    return clock_time(at_ms)[:-3]
 
 
 def _failing(failure: Mapping[str, Any] | None) -> list[str]:

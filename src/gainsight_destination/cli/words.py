@@ -66,12 +66,17 @@ RECORD_STATES: Final[Mapping[str, str]] = {
 NOTICES: Final[Mapping[str, str]] = {
     "doubtful_account_id": "account ids that may not be Salesforce's",
     "message_id_conflict": "messages that came twice with different content; the first counts",
+    "number_as_id": "messages with a number as an id, taken as its digits",
+    "unreadable_timestamp": "messages whose timestamp is no date; the time of receipt counts",
+    "future_timestamp": "messages dated more than an hour after their receipt",
     "odd_email": "e-mails without the shape of an address, not used",
     "untrusted_account_ignored": "accounts that a source with limited trust named in vain; see what it sends",
     "trait_unmapped": "traits that have no field in Gainsight, not sent",
     "field_not_writable": "fields that are missing or read-only in Gainsight, left out",
     "value_skipped": "values that do not fit their field's type, left out",
     "text_cut": "texts cut to their field's length",
+    "object_nearly_full": "objects with more than 80 % of the rows that Gainsight lets them hold",
+    "upload_refused": "files that Gainsight refused; look at the job in bulkJobs. Their records go by calls",
     "internal_error": "requests set aside because of an internal error; please report them",
 }
 

@@ -1,4 +1,5 @@
 """Dirty records to the destination: batches, calls inside the quota, an outcome per record. Names no vendor.
 
-What is still to come has its place here: a bulk lane beside `planner.py`, replay as a lane of its own.
+The way of a batch: `planner.py` chooses it, `worker.py` hands it to the destination (a file's: `uploads.py`),
+`calls.py` sends within `quota.py`, `outcomes.py` writes what became of it. `jobs.py` keeps what is answered later.
 """

@@ -10,6 +10,7 @@ import structlog
 
 from gainsight_destination.clock import Clock
 from gainsight_destination.deliver import quota, references
+from gainsight_destination.deliver.outcomes import LONGEST_JOB_MS
 from gainsight_destination.destinations.contract import (
     Answer,
     Call,
@@ -23,6 +24,8 @@ from gainsight_destination.observe import metrics
 from gainsight_destination.store.database import Database
 
 TIMEOUT_SECONDS: Final = 30.0
+UPLOAD_SECONDS: Final = 300.0
+"""For a file, which may be large and is sent once."""
 CALL_SECONDS: Final = 60.0
 """For the whole of a call: an answer that drips in slowly never meets the limit above."""
 ABSENCE_TRUSTED_SECONDS: Final = 1_800.0
@@ -68,20 +71,16 @@ class EngineCalls:
         while not quota.still_in(minute, self._limits, self._clock.now_ms()):  # the writer may have kept us waiting
             minute = await self._spend(call, about)
         started_ms = self._clock.now_ms()
+        seconds = CALL_SECONDS if call.upload is None else UPLOAD_SECONDS
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(seconds):
                 response = await self._client.request(
-                    call.method,
-                    call.path,
-                    params=call.query or None,
-                    headers=call.headers,
-                    content=call.content,
-                    json=call.body if call.content is None else None,
+                    call.method, call.path, params=call.query or None, headers=call.headers, **_payload(call)
                 )
             answer = _answer(response)
         except TimeoutError as error:
             self._report(call, "TimeoutError", started_ms)
-            raise TransientError(f"no whole answer within {CALL_SECONDS:.0f} seconds", call) from error
+            raise TransientError(f"no whole answer within {seconds:.0f} seconds", call) from error
         except httpx.RequestError as error:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
             self._report(call, type(error).__name__, started_ms)
@@ -94,8 +93,17 @@ class EngineCalls:
 
     async def _spend(self, call: Call, about: Sequence[Record]) -> int:
         def spend(connection: Any) -> int:
-            minute = quota.spend(connection, self._destination_id, self._limits, self._clock.now_ms())
-            if call.inserts:
+            now_ms = self._clock.now_ms()
+            minute = quota.spend(connection, self._destination_id, self._limits, now_ms)
+            if call.upload is not None:
+                quota.spend_upload(connection, self._destination_id, now_ms)
+                until_ms = now_ms + LONGEST_JOB_MS  # then it has been worked off, whether we know of it or not
+                connection.executemany(
+                    "UPDATE records SET presence = iif(presence = 'absent', 'uncertain', presence), due_at_ms = ?"
+                    " WHERE id = ?",
+                    [(until_ms, record.id) for record in about],
+                )
+            elif call.inserts:
                 connection.executemany(
                     "UPDATE records SET presence = 'uncertain' WHERE id = ?", [(record.id,) for record in about]
                 )
@@ -130,6 +138,13 @@ class EngineCalls:
 
     async def forget(self, wanted: Collection[Reference]) -> None:
         await self._database.write(lambda connection: references.forget(connection, self._destination_id, wanted))
+
+
+def _payload(call: Call) -> dict[str, Any]:
+    if call.upload is not None:
+        file = (call.upload.file_name, call.upload.content, call.upload.media_type)
+        return {"files": {"file": file}, "data": dict(call.upload.fields)}
+    return {"content": call.content} if call.content is not None else {"json": call.body}
 
 
 def _answer(response: httpx.Response) -> Answer:

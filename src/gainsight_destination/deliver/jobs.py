@@ -20,7 +20,7 @@ class Part(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A request under way. `parts` are in request order."""
+    """A request under way. `uploaded`: how many records went in a file; 0 if it is none."""
 
     id: int
     object: str
@@ -28,15 +28,16 @@ class Job(NamedTuple):
     submitted_at_ms: int
     poll_at_ms: int
     polls: int
-    parts: tuple[Part, ...]
+    uploaded: int
 
     def overdue(self, now_ms: int) -> bool:
         return now_ms - self.submitted_at_ms >= LONGEST_JOB_MS
 
-    def given_up(self) -> dict[int, Outcome]:
-        return {
-            part.sent.record_id: Deferred(1, "the asynchronous request never ended", failed=True) for part in self.parts
-        }
+
+def given_up(parts: Sequence[Part]) -> dict[int, Outcome]:
+    """Outcomes of a job that never ended."""
+    never = Deferred(1, "the asynchronous request never ended", failed=True)
+    return dict.fromkeys((part.sent.record_id for part in parts), never)
 
 
 def open_jobs(
@@ -54,8 +55,8 @@ def open_jobs(
     for remote_job_id, parts in submitted.items():
         poll_at_ms = now_ms + round(parts[0][1].poll_seconds * 1000)
         connection.execute(
-            "INSERT INTO jobs (destination_id, object, remote_job_id, submitted_at_ms, poll_at_ms, records)"
-            " VALUES (?,?,?,?,?,?)",
+            "INSERT INTO jobs (destination_id, object, remote_job_id, submitted_at_ms, poll_at_ms, records,"
+            " uploaded) VALUES (?,?,?,?,?,?,?)",
             (
                 destination_id,
                 parts[0][0].object,
@@ -63,6 +64,7 @@ def open_jobs(
                 now_ms,
                 poll_at_ms,
                 json.dumps([[*record, outcome.digest.hex(), outcome.missing] for record, outcome in parts]),
+                len(parts) if parts[0][1].upload else 0,
             ),
         )
 
@@ -70,15 +72,17 @@ def open_jobs(
 def next_job(connection: sqlite3.Connection, destination_id: int) -> Job | None:
     """The job to look at first."""
     row = connection.execute(
-        "SELECT records, id, object, remote_job_id, submitted_at_ms, poll_at_ms, polls FROM jobs"
+        "SELECT id, object, remote_job_id, submitted_at_ms, poll_at_ms, polls, uploaded FROM jobs"
         " WHERE destination_id = ? ORDER BY poll_at_ms, id LIMIT 1",
         (destination_id,),
     ).fetchone()
-    if row is None:
-        return None
-    records, job_id, object_name, remote_job_id, submitted_at_ms, poll_at_ms, polls = row
-    parts = tuple(_part(part) for part in json.loads(records))
-    return Job(job_id, object_name, remote_job_id, submitted_at_ms, poll_at_ms, polls, parts)
+    return None if row is None else Job(*row)
+
+
+def parts_of(connection: sqlite3.Connection, job: Job) -> list[Part]:
+    """The records of a job, in request order."""
+    (records,) = connection.execute("SELECT records FROM jobs WHERE id = ?", (job.id,)).fetchone()
+    return [_part(part) for part in json.loads(records)]
 
 
 def _part(stored: Sequence[object]) -> Part:
@@ -99,6 +103,16 @@ def busy_objects(connection: sqlite3.Connection, destination_id: int, limit: int
         "SELECT object FROM jobs WHERE destination_id = ? GROUP BY object HAVING count(*) >= ?", (destination_id, limit)
     )
     return {name for (name,) in rows}
+
+
+def uploading(connection: sqlite3.Connection, destination_id: int) -> dict[str, int]:
+    """Records that are under way in files, by object."""
+    return dict(
+        connection.execute(
+            "SELECT object, sum(uploaded) FROM jobs WHERE destination_id = ? AND uploaded > 0 GROUP BY object",
+            (destination_id,),
+        )
+    )
 
 
 def look_later(connection: sqlite3.Connection, job: Job, now_ms: int) -> None:

@@ -8,7 +8,9 @@
 An outcome belongs to a record's version: what came while the call was under way keeps the record dirty.
 """
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
 from gainsight_destination.records.deliveries import shift_waiting
 from gainsight_destination.records.lanes import go_on
+from gainsight_destination.records.priorities import Priority
 
 LONGEST_JOB_MS = 45 * 60_000
 """Gainsight documents up to 30 minutes for an asynchronous people request."""
@@ -54,6 +57,7 @@ def apply(
     `referenced` are the objects that other records point at.
     """
     books = Books()
+    held = _held(connection, outcomes)
     ended: list[int] = []
     reached: dict[Reference, str | None] = {}
     for record_id, outcome in sorted(outcomes.items()):
@@ -75,9 +79,38 @@ def apply(
             connection.execute("UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + LONGEST_JOB_MS, record_id))
         else:
             defer(connection, record_id, outcome, now_ms)
+    _count_held(connection, destination_id, held, _held(connection, outcomes))
     go_on(connection, destination_id, ended)
     references.learn(connection, destination_id, reached, now_ms)
     books.flush(connection)
+
+
+def _held(connection: sqlite3.Connection, record_ids: Collection[int]) -> Counter[str]:
+    """How many of these records the other side holds, by object."""
+    return Counter(
+        dict(
+            connection.execute(
+                "SELECT object, count(*) FROM records WHERE presence = 'present'"
+                " AND id IN (SELECT value FROM json_each(?)) GROUP BY object",
+                (json.dumps(sorted(record_ids)),),
+            )
+        )
+    )
+
+
+def _count_held(connection: sqlite3.Connection, destination_id: int, before: Counter[str], after: Counter[str]) -> None:
+    """Keep count of the rows on the other side: each by the change of its presence, so that none counts twice."""
+    after.subtract(before)
+    connection.executemany(
+        "INSERT INTO held_rows (destination_id, object, rows) VALUES (?,?,?)"
+        " ON CONFLICT DO UPDATE SET rows = max(0, rows + excluded.rows)",
+        [(destination_id, object_name, more) for object_name, more in sorted(after.items()) if more],
+    )
+
+
+def held_rows(connection: sqlite3.Connection, destination_id: int) -> dict[str, int]:
+    """Rows that the other side holds because of us, by object, as far as they were counted."""
+    return dict(connection.execute("SELECT object, rows FROM held_rows WHERE destination_id = ?", (destination_id,)))
 
 
 def _delivered(connection: sqlite3.Connection, books: Books, record: Sent, outcome: Delivered, now_ms: int) -> None:
@@ -94,8 +127,14 @@ def _close(connection: sqlite3.Connection, books: Books, record: Sent, now_ms: i
     _unpark(connection, books, record.record_id)
     connection.execute(
         "UPDATE records SET state = ?1, reason = '', attempts = 0, batch_limit = NULL, dirty_since_ms = ?2,"
-        " due_at_ms = ?2 WHERE id = ?3",
-        ("dirty" if _changed_since(connection, record) else "clean", now_ms, record.record_id),
+        " due_at_ms = ?2, priority = iif(priority = ?4, ?5, priority) WHERE id = ?3",
+        (
+            "dirty" if _changed_since(connection, record) else "clean",
+            now_ms,
+            record.record_id,
+            Priority.RETRY,
+            Priority.LIVE,
+        ),
     )
     shift_waiting(connection, books, record.record_id, up_to_version=record.version, opened=-1)
     connection.execute("DELETE FROM touches WHERE record_id = ? AND version <= ?", (record.record_id, record.version))
@@ -137,7 +176,8 @@ def _parked(connection: sqlite3.Connection, books: Books, record_id: int, outcom
     if newly is not None:
         shift_waiting(connection, books, record_id, parked=1)
     connection.execute(
-        "UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + round(outcome.recheck_seconds * 1000), record_id)
+        "UPDATE records SET due_at_ms = ?, priority = max(priority, ?) WHERE id = ?",
+        (now_ms + round(outcome.recheck_seconds * 1000), Priority.RETRY, record_id),
     )
 
 
@@ -146,13 +186,14 @@ def defer(connection: sqlite3.Connection, record_id: int, outcome: Deferred, now
     assert outcome.seconds is not None
     connection.execute(
         "UPDATE records SET due_at_ms = ?, reason = ?, attempts = attempts + ?, presence = coalesce(?, presence),"
-        " batch_limit = coalesce(?, batch_limit) WHERE id = ?",
+        " batch_limit = coalesce(?, batch_limit), priority = max(priority, ?) WHERE id = ?",
         (
             now_ms + round(outcome.seconds * 1000),
             outcome.reason,
             outcome.failed,
             outcome.presence,
             outcome.batch_limit,
+            Priority.RETRY if outcome.failed or outcome.batch_limit is not None else Priority.LIVE,
             record_id,
         ),
     )

@@ -12,6 +12,8 @@ from gainsight_destination.destinations.contract import Limits, QuotaSpentError
 
 MINUTE_MS: Final = 60_000
 DAY_MINUTES: Final = 1_440
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = DAY_MINUTES * MINUTE_MS
 KEPT_MINUTES: Final = 2 * DAY_MINUTES
 EARLY_FLUSH_UP_TO_SECONDS: Final = 60.0
 
@@ -75,6 +77,27 @@ def spend(connection: sqlite3.Connection, destination_id: int, limits: Limits, n
             (destination_id, minute - KEPT_MINUTES),
         )
     return minute
+
+
+def uploads(connection: sqlite3.Connection, destination_id: int, now_ms: int) -> tuple[int, int]:
+    """Files sent in the last hour and in the last day."""
+    hour, day = connection.execute(
+        "SELECT coalesce(sum(at_ms > ?2), 0), count(*) FROM uploads WHERE destination_id = ?1 AND at_ms > ?3",
+        (destination_id, now_ms - HOUR_MS, now_ms - DAY_MS),
+    ).fetchone()
+    return hour, day
+
+
+def uploads_left(connection: sqlite3.Connection, destination_id: int, limits: Limits, now_ms: int) -> int:
+    """How many files may be sent now: no hour and no day, wherever it begins, sees more than our share."""
+    hour, day = uploads(connection, destination_id, now_ms)
+    return min(limits.uploads_per_hour - hour, limits.uploads_per_day - day)
+
+
+def spend_upload(connection: sqlite3.Connection, destination_id: int, now_ms: int) -> None:
+    """Enter a file, part of the caller's transaction."""
+    connection.execute("DELETE FROM uploads WHERE destination_id = ? AND at_ms <= ?", (destination_id, now_ms - DAY_MS))
+    connection.execute("INSERT INTO uploads (destination_id, at_ms) VALUES (?, ?)", (destination_id, now_ms))
 
 
 def still_in(minute: int, limits: Limits, now_ms: int) -> bool:

@@ -13,12 +13,16 @@ from gainsight_destination.resolve.identities import ANONYMOUS, IdentityGraph
 
 
 class StoreReader:
-    """Implements `RecordReader` for one destination on one read connection."""
+    """Implements `RecordReader` for one destination on one read connection.
 
-    def __init__(self, connection: sqlite3.Connection, destination_id: int, log: EventLog) -> None:
+    `priority`: that of the records to compute. One that goes after them is not on its way as far as they are concerned.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, destination_id: int, log: EventLog, priority: int = 0) -> None:
         self._connection = connection
         self._destination_id = destination_id
         self._log = log
+        self._priority = priority
         self._graph = IdentityGraph(connection)
         self._texts: dict[tuple[str, int], str] = {}
         self._entries: dict[int, dict[int, Message]] = {}
@@ -107,8 +111,8 @@ class StoreReader:
     def is_on_its_way(self, object_name: str, key: str) -> bool:
         row = self._connection.execute(
             "SELECT 1 FROM records WHERE destination_id = ? AND object = ? AND key = ? AND shared = 1"
-            " AND state = 'dirty' AND presence <> 'present'",
-            (self._destination_id, object_name, key),
+            " AND state = 'dirty' AND presence <> 'present' AND priority <= ?",
+            (self._destination_id, object_name, key, self._priority),
         ).fetchone()
         return row is not None
 

@@ -30,6 +30,8 @@ from gainsight_destination.deliver.outcomes import Sent
 from gainsight_destination.deliver.pauses import Pause
 from gainsight_destination.deliver.planner import Batch, Plan, plan
 from gainsight_destination.deliver.reader import StoreReader
+from gainsight_destination.deliver.ready import not_now
+from gainsight_destination.deliver.uploads import Uploads
 from gainsight_destination.destinations.contract import (
     Answer,
     AuthenticationError,
@@ -48,7 +50,6 @@ from gainsight_destination.destinations.contract import (
     Rejected,
     ThrottledError,
     TransientError,
-    Unneeded,
 )
 from gainsight_destination.errors import UnavailableError
 from gainsight_destination.eventlog.contract import EventLog
@@ -64,8 +65,8 @@ FIND_EVERY_MS: Final = 60_000
 FORGET_METADATA_EVERY_MS: Final = 300_000
 OPEN_JOBS: Final = 3
 """Asynchronous requests under way at once: more would only be polled for."""
-AWAIT_REFERENCE_SECONDS: Final = 60.0
-LOOK_AGAIN_SECONDS: Final = 2.0
+WRITTEN_TOGETHER: Final = 1_000
+"""Outcomes of a job in one transaction: a file's are many."""
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +105,7 @@ class DeliveryWorker:
         self._calls = EngineCalls(
             database, clock, connected.id, connected.name, connected.destination, transport=transport
         )
+        self._uploads = Uploads(database, log, clock, connected, self._calls)
         self._referenced = {spec.name for spec in connected.destination.objects if spec.referenced}
         self._forgot_at_ms: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
@@ -112,6 +114,7 @@ class DeliveryWorker:
         self._not_before_ms = 0
         self._find_at_ms = 0
         self._retried_at_ms = 0
+        self._turn = 0
 
     async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
         """Deliver until `stop` is set; `wake` cuts idle waits short. May be called again after it raised."""
@@ -163,10 +166,11 @@ class DeliveryWorker:
         waiting = {name for name, pause in paused.items() if not self._may_retry(pause, now_ms)}
         waiting |= jobs.busy_objects(connection, self._id, OPEN_JOBS)
         waiting |= {name for name, until_ms in self._object_not_before_ms.items() if now_ms < until_ms}
+        uploads = self._uploads.allowed(connection, now_ms) - paused.keys()
         return Situation(
             paused,
             jobs.next_job(connection, self._id),
-            plan(connection, self._id, self._destination.objects, waiting, patience_ms, now_ms),
+            plan(connection, self._id, self._destination.objects, waiting, patience_ms, now_ms, self._turn, uploads),
             dead_letters.last_retry_ms(connection, self._id),
         )
 
@@ -190,7 +194,11 @@ class DeliveryWorker:
         if now_ms >= self._find_at_ms and await self._find_references(now_ms):
             return 0
         if situation.plan.batch is not None:
-            await self._deliver(situation.plan.batch, situation.pauses)
+            self._turn += 1
+            if situation.plan.batch.upload:
+                await self._upload(situation.plan.batch)
+            else:
+                await self._deliver(situation.plan.batch, situation.pauses)
             return 0
         soonest = [situation.plan.look_again_at_ms, situation.job and situation.job.poll_at_ms, self._find_at_ms]
         soonest += [until_ms for until_ms in self._object_not_before_ms.values() if until_ms > now_ms]
@@ -204,7 +212,7 @@ class DeliveryWorker:
             await self._destination.prepare(batch.object.name, self._calls, self._clock.now_ms())
             drafts = await self._database.read(
                 lambda connection: self._destination.project(
-                    StoreReader(connection, self._id, self._log), batch.records
+                    StoreReader(connection, self._id, self._log, batch.priority), batch.records
                 )
             )
             if batch.presence == "uncertain":
@@ -243,15 +251,21 @@ class DeliveryWorker:
             if batch.object.name in paused:
                 await self._resume(batch.object.name)
 
+    async def _upload(self, batch: Batch) -> None:
+        try:
+            await self._uploads.deliver(batch)
+            self._failures.clear()
+        except TransientError as error:
+            await self._failed(error, batch.object.name)
+        except (CallError, QuotaSpentError, UnavailableError):
+            raise
+        except Exception:  # by calls it is found out which record this code cannot handle
+            _log.exception("a file cannot be made", destination=self._name, object=batch.object.name)
+            self._uploads.stop(batch.object.name)
+
     async def _ready(self, drafts: Sequence[Draft]) -> list[Draft]:
         """The drafts to deliver now; those that nobody wants any more, or that should wait a moment, are settled."""
-        settled: dict[int, Outcome] = {}
-        since_ms = self._clock.now_ms() - round(AWAIT_REFERENCE_SECONDS * 1000)
-        for draft in drafts:
-            if not draft.wanted and draft.record.presence == "absent":
-                settled[draft.record.id] = Unneeded()
-            elif draft.awaits_reference and draft.record.dirty_since_ms > since_ms:
-                settled[draft.record.id] = Deferred(LOOK_AGAIN_SECONDS, "a record it points at is on its way")
+        settled = not_now(drafts, self._clock.now_ms())
         if settled:
             await self._write([draft for draft in drafts if draft.record.id in settled], settled)
         return [draft for draft in drafts if draft.record.id not in settled]
@@ -334,7 +348,8 @@ class DeliveryWorker:
 
     async def _poll(self, job: jobs.Job) -> None:
         now_ms = self._clock.now_ms()
-        records = [(part.sent.record_id, part.digest) for part in job.parts]
+        parts = await self._database.read(lambda connection: jobs.parts_of(connection, job))
+        records = [(part.sent.record_id, part.digest) for part in parts]
         found = None
         if not job.overdue(now_ms):
             try:
@@ -343,24 +358,35 @@ class DeliveryWorker:
                 found = None  # look again later; nothing else has to wait for that
             except (BatchRejectedError, MisconfiguredError) as error:
                 _log.warning("asynchronous request lost", destination=self._name, **_for_logs(error))
-                found = job.given_up()
+                found = None if job.uploaded else jobs.given_up(parts)  # a file is worked off whoever asks
         else:
-            found = job.given_up()
-        missing = {part.sent.record_id: part.missing for part in job.parts}
-        sent = {part.sent.record_id: part.sent for part in job.parts}
+            found = jobs.given_up(parts)
+        if found is None:
+            await self._database.write(lambda connection: jobs.look_later(connection, job, now_ms))
+            return
+        for start in range(0, len(parts), WRITTEN_TOGETHER):
+            some = parts[start : start + WRITTEN_TOGETHER]
+            ended = job if start + WRITTEN_TOGETHER >= len(parts) else None
+            await self._database.write(partial(self._write_parts, some, found, ended, now_ms))
 
-        def write(connection: sqlite3.Connection) -> None:
-            if found is None:
-                jobs.look_later(connection, job, now_ms)
-                return
-            completed: dict[int, Outcome] = {
-                record_id: replace(outcome, missing=missing[record_id]) if isinstance(outcome, Delivered) else outcome
-                for record_id, outcome in found.items()
-            }
-            outcomes.apply(connection, self._id, sent, completed, now_ms, self._referenced)
-            jobs.close_job(connection, job)
-
-        await self._database.write(write)
+    def _write_parts(
+        self,
+        parts: Sequence[jobs.Part],
+        found: Mapping[int, Outcome],
+        ended: jobs.Job | None,
+        now_ms: int,
+        connection: sqlite3.Connection,
+    ) -> None:
+        sent = {part.sent.record_id: part.sent for part in parts}
+        completed: dict[int, Outcome] = {}
+        for part in parts:
+            outcome = found[part.sent.record_id]
+            completed[part.sent.record_id] = (
+                replace(outcome, missing=part.missing) if isinstance(outcome, Delivered) else outcome
+            )
+        outcomes.apply(connection, self._id, sent, completed, now_ms, self._referenced)
+        if ended is not None:
+            jobs.close_job(connection, ended)
 
     async def _find_references(self, now_ms: int) -> bool:
         """Look again for one call's worth of references that were absent; whether there were any."""

@@ -9,7 +9,7 @@ A *message destination* gets each message as it came, in order per user. To the 
 one `ordered` object, whose records are the messages; see destinations/messages.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -125,6 +125,15 @@ class Draft:
     notices: tuple[tuple[str, str], ...] = ()
 
 
+class Upload(NamedTuple):
+    """A file in a multipart request, and the form fields beside it."""
+
+    file_name: str
+    media_type: str
+    content: bytes
+    fields: tuple[tuple[str, str], ...]
+
+
 class Call(NamedTuple):
     """One HTTP request to the destination's system, without credentials. `body` is JSON.
 
@@ -139,6 +148,8 @@ class Call(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     inserts: bool = False
     """Sending it twice could create something twice."""
+    upload: Upload | None = None
+    """A file in place of a body: worked off in the background, perhaps also when no answer came; has its own quota."""
 
 
 class Answer(NamedTuple):
@@ -188,6 +199,8 @@ class Submitted:
     digest: bytes
     poll_seconds: float
     missing: tuple[Reference, ...] = ()
+    upload: bool = False
+    """It went in a file: what the other side holds is not known before it was worked off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +337,7 @@ class RecordReader(Protocol):
         ...
 
     def is_on_its_way(self, object_name: str, key: str) -> bool:
-        """Whether a record is due that the other side does not hold yet."""
+        """Whether a record is due, no later than those at hand, that the other side does not hold yet."""
         ...
 
     def tally(self, record_id: int) -> tuple[int, int, int]:
@@ -339,6 +352,9 @@ class ObjectSpec:
     `per_message`: each record belongs to one message and can be forgotten with it; a destination has one such object
     at most. `referenced`: others point at it. `upserted`: one call takes those that are there and those that are not.
     `ordered`: the records are the messages themselves, and those of one user go one after another; `per_message` too.
+    `calls_per_batch`: what a full batch costs, more than one if its result has to be asked for or each record goes
+    alone. `max_rows`: as many as the other side's object can hold. `upload_from`: with so many due, a file of up to
+    `upload_records` of them costs less than calls.
     """
 
     name: str
@@ -347,6 +363,10 @@ class ObjectSpec:
     referenced: bool = False
     upserted: bool = False
     ordered: bool = False
+    calls_per_batch: int = 1
+    max_rows: int | None = None
+    upload_from: int | None = None
+    upload_records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +377,8 @@ class Limits:
     calls_per_day: int
     flush_seconds: float
     edge_seconds: float = 2.0
+    uploads_per_hour: int = 0
+    uploads_per_day: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +390,14 @@ class Windows:
     correction_ms: int
     movable: bool = True
     """False: what a message touches does not depend on facts, and it is never delivered twice because of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What may be known of a configured destination without its secrets."""
+
+    objects: Sequence[ObjectSpec]
+    limits: Limits
 
 
 class RecordDestination(Protocol):
@@ -429,6 +459,13 @@ class RecordDestination(Protocol):
         `Deferred` by 0 seconds, to go together with more.
         Writes with one call at most; what needs another call is `Deferred` by 0 seconds. Raises the call errors
         above; then no record of the batch has changed on the other side, unless the error is uncertain.
+        """
+        ...
+
+    async def upload(self, drafts: AsyncIterator[Sequence[Draft]], calls: Calls) -> Mapping[int, Outcome]:
+        """Make the other system hold drafts of one object by one file; an outcome for those it took.
+
+        It takes from the chunks as much as fits. Asked only of an object with `upload_from`. Raises as `deliver`.
         """
         ...
 

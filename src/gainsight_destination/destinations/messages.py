@@ -5,7 +5,7 @@ time; their requests go at once. Which answer means what is in docs/delivery.md.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -38,6 +38,7 @@ from gainsight_destination.destinations.contract import (
     Windows,
 )
 from gainsight_destination.destinations.read_settings import SettingsReader, number, optional, whole_number
+from gainsight_destination.events.message import decode_body
 
 MESSAGE: Final = "message"
 AT_ONCE: Final = 16
@@ -73,7 +74,9 @@ def read_pace(reader: SettingsReader) -> Pace:
 class MessageDestination:
     """Keeps `RecordDestination`; a subclass says what the request of a message looks like."""
 
-    objects: Sequence[ObjectSpec] = (ObjectSpec(MESSAGE, AT_ONCE, per_message=True, ordered=True),)
+    objects: Sequence[ObjectSpec] = (
+        ObjectSpec(MESSAGE, AT_ONCE, per_message=True, ordered=True, calls_per_batch=AT_ONCE),
+    )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
 
@@ -159,7 +162,7 @@ class MessageDestination:
     def _request(self, draft: Draft) -> Call:
         content = draft.fields["message"].encode()
         call = self.call_of(draft.name, content, self._now_ms)
-        return call._replace(body=readable(content), content=content)
+        return call._replace(body=decode_body(content), content=content)
 
     def _alone(self, draft: Draft, error: CallError | QuotaSpentError) -> Outcome:
         """What becomes of a message that failed while others of the same moment were taken: its own trouble."""
@@ -177,6 +180,10 @@ class MessageDestination:
             answer = error.answer or Answer(0, None, "")
             return Rejected(f"HTTP_{answer.status}" if error.answer else "NO_ANSWER", str(error), error.call, answer)
         return Deferred(REFUSED_SECONDS if refused else None, str(error), failed=True)
+
+    async def upload(self, drafts: AsyncIterator[Sequence[Draft]], calls: Calls) -> Mapping[int, Outcome]:
+        """There are no files."""
+        raise NotImplementedError
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         """No request creates anything that could be looked up: receivers know a repeat by its message id."""
@@ -213,14 +220,6 @@ async def send(call: Call, calls: Calls) -> Outcome:
         return Delivered(blake2b(call.content or b"", digest_size=16).digest())
     raise_for(call, answer)
     return Rejected(f"HTTP_{answer.status}", said(answer), call, answer)
-
-
-def readable(content: bytes) -> object:
-    """What is shown of a message: as it was written where it holds what Python cannot, such as the number 1e999."""
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError):
-        return content.decode()
 
 
 def raise_for(call: Call, answer: Answer) -> None:

@@ -60,16 +60,36 @@ class LoggedEntry:
         return self.offset + self.entry.count
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What one source ever sent, files included. `day_bytes` are the bytes that came on UTC day `day` by themselves.
+
+    `day` is the newest on which a request came, in days since 1970; 0 when none ever did. What is taken in from files
+    is not counted in it: who does that means to.
+    """
+
+    messages: int
+    body_bytes: int
+    day: int = 0
+    day_bytes: int = 0
+
+    def bytes_on(self, day: int) -> int:
+        """What came on a UTC day that is not over yet."""
+        return self.day_bytes if day == self.day else 0
+
+
 NO_LIMIT_BYTES: Final = 1 << 62
+DAY_MS: Final = 86_400_000
 
 
 class EventLog(Protocol):
     """A durable, append-only, ordered log. Several processes may append; each method may block on the disk."""
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], *, live: bool = True) -> int:
         """Store the entries, in order, in one durable write; return the offset of the first.
 
         When this returns, the entries survive a crash of process and machine (fsync).
+        `live` entries count in what their sources sent today; those that a person takes in from files do not.
         Without entries nothing is stored, but the disk is written: it asks whether the log takes writes.
         Raises StorageFullError or UnavailableError, with none of them stored.
         """
@@ -99,8 +119,20 @@ class EventLog(Protocol):
         """Messages ever appended per source id, durable and consistent with `end()`: the values sum up to it."""
         ...
 
+    def received_in_detail(self) -> Mapping[int, Received]:
+        """Messages and bytes ever appended per source id; as cheap at any size of the log."""
+        ...
+
+    def bytes_from(self, offset: int) -> Mapping[int, int]:
+        """Bytes of the bodies from `offset` on, per source id. Looks at every entry there, but at no body."""
+        ...
+
     def size_bytes(self) -> int:
         """Bytes the log takes on disk."""
+        ...
+
+    def reusable_bytes(self) -> int:
+        """Bytes of `size_bytes` that hold nothing any more; the next entries go there before the log grows."""
         ...
 
     def retain(self, *, keep_from_offset: int, older_than_ms: int, max_bytes: int) -> int:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 import structlog
 
@@ -20,6 +21,10 @@ from gainsight_destination.observe import metrics
 
 COUNTED_KINDS = frozenset({EntryKind.UNKNOWN_SOURCE, EntryKind.SOURCE_DISABLED})
 """Entries without a body: those of one group and source become one row."""
+
+COUNT_SECONDS = 1.0
+"""Such rows are written so often at most, so that a flood of worthless requests fills no disk: their answers wait for
+it, for a 200 means stored, and that slows the flood. The first after a quiet while is written at once."""
 
 ENTRY_OVERHEAD_BYTES = 512
 """What a waiting entry takes in memory besides its body, roughly."""
@@ -59,6 +64,8 @@ class GroupCommit:
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._counts: list[Waiting] = []
+        self._counted_at = float("-inf")
         self.failure: Failure | None = None
         self._thread = threading.Thread(target=self._write_groups, name="log-writer", daemon=True)
         self._thread.start()
@@ -90,19 +97,25 @@ class GroupCommit:
         open_ended = True
         while open_ended:
             group, open_ended = self._next_group()
+            if self._counts and (not open_ended or self._seconds_to_count() <= 0):
+                group += self._counts
+                self._counts, self._counted_at = [], monotonic()
             if group:
                 self._write(group)
             elif self.failure is not None and open_ended:
                 self._store([])
 
     def _next_group(self) -> tuple[list[Waiting], bool]:
-        """What is waiting, up to MAX_GROUP_BYTES, and whether more may follow; empty when it is time to probe."""
+        """What is waiting, up to MAX_GROUP_BYTES, and whether more may follow; empty when it is time to count or probe.
+
+        What only counts is put aside.
+        """
         group: list[Waiting] = []
         size = 0
         try:
-            waiting = self._queue.get(timeout=None if self.failure is None else PROBE_SECONDS)
+            waiting = self._queue.get(timeout=self._patience_seconds())
             while waiting is not None:
-                group.append(waiting)
+                (self._counts if waiting.entry.kind in COUNTED_KINDS else group).append(waiting)
                 size += len(waiting.entry.body)
                 if size >= MAX_GROUP_BYTES:
                     return group, True
@@ -110,6 +123,16 @@ class GroupCommit:
         except Empty:
             return group, True
         return group, False
+
+    def _patience_seconds(self) -> float | None:
+        """How long to wait for the next entry; None for ever."""
+        if self._counts:
+            return max(0.0, self._seconds_to_count())
+        return None if self.failure is None else PROBE_SECONDS
+
+    def _seconds_to_count(self) -> float:
+        """Until counts may be written again. Real time, as the waiting for the queue is."""
+        return self._counted_at + COUNT_SECONDS - monotonic()
 
     def _write(self, group: Sequence[Waiting]) -> None:
         entries, offsets = merged([waiting.entry for waiting in group])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gainsight_destination.errors import UnavailableError, UserError
 from gainsight_destination.eventlog.checkpoint import Checkpointer
-from gainsight_destination.eventlog.contract import NO_LIMIT_BYTES, Entry, EntryKind, LoggedEntry
+from gainsight_destination.eventlog.contract import DAY_MS, NO_LIMIT_BYTES, Entry, EntryKind, LoggedEntry, Received
 from gainsight_destination.store.database import connect, transaction
 from gainsight_destination.store.migrate import migrate
 
@@ -29,9 +29,12 @@ COMMIT_BYTES = 3 * PAGE_BYTES
 END = "SELECT coalesce(sum(messages), 0) FROM received"
 KEPT_BYTES = "SELECT coalesce(sum(body_bytes), 0) - (SELECT body_bytes FROM removed) FROM received"
 ADD_RECEIVED = (
-    "INSERT INTO received VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
-    "SET messages = messages + excluded.messages, body_bytes = body_bytes + excluded.body_bytes"
+    "INSERT INTO received VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+    "SET messages = messages + excluded.messages, body_bytes = body_bytes + excluded.body_bytes, "
+    "day_bytes = excluded.day_bytes * (excluded.day >= day) + day_bytes * (excluded.day <= day), "
+    "day = max(day, excluded.day)"
 )
+"""The sums of a source are one row, so that a commit touches one page for all of them."""
 COLUMNS = '"offset", source_id, kind, received_at_ms, count, body'
 
 
@@ -56,18 +59,25 @@ class SqliteEventLog:
             self._checkpointer = Checkpointer(path, self._write_lock)
         self._reader = connect(path, read_only=True)
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[Entry], *, live: bool = True) -> int:
         with self._write_lock, self._transaction() as connection:
             first = offset = int(connection.execute(END).fetchone()[0])
-            rows, received = [], dict[int, tuple[int, int]]()
+            rows, received = [], dict[tuple[int, int], tuple[int, int]]()
             for entry in entries:
                 size = len(entry.body)
                 rows.append((offset, entry.source_id, entry.kind, entry.received_at_ms, entry.count, entry.body))
-                messages, body_bytes = received.get(entry.source_id, (0, 0))
-                received[entry.source_id] = (messages + entry.count, body_bytes + size)
+                day = entry.received_at_ms // DAY_MS if live else 0
+                messages, body_bytes = received.get((entry.source_id, day), (0, 0))
+                received[entry.source_id, day] = (messages + entry.count, body_bytes + size)
                 offset += entry.count
             connection.executemany(f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
-            connection.executemany(ADD_RECEIVED, [(source_id, *sums) for source_id, sums in received.items()])
+            connection.executemany(
+                ADD_RECEIVED,
+                [
+                    (source_id, messages, body_bytes, day, body_bytes if day else 0)
+                    for (source_id, day), (messages, body_bytes) in received.items()
+                ],
+            )
             if not entries:
                 connection.execute("UPDATE removed SET body_bytes = body_bytes")
             self._checkpointer.wrote(sum(sums[1] for sums in received.values()) + COMMIT_BYTES)
@@ -103,9 +113,25 @@ class SqliteEventLog:
         with self._read_lock:
             return dict(self._reader.execute("SELECT source_id, messages FROM received"))
 
+    def received_in_detail(self) -> Mapping[int, Received]:
+        with self._read_lock:
+            rows = self._reader.execute("SELECT source_id, messages, body_bytes, day, day_bytes FROM received")
+            return {source_id: Received(*sums) for source_id, *sums in rows}
+
+    def bytes_from(self, offset: int) -> Mapping[int, int]:
+        with self._read_lock:
+            return dict(
+                self._reader.execute(
+                    'SELECT source_id, sum(length(body)) FROM entries WHERE "offset" >= ? GROUP BY source_id', (offset,)
+                )
+            )
+
     def size_bytes(self) -> int:
         files = (self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
         return sum(file.stat().st_size for file in files if file.exists())
+
+    def reusable_bytes(self) -> int:
+        return self._number("PRAGMA freelist_count") * self._number("PRAGMA page_size")
 
     def retain(self, *, keep_from_offset: int, older_than_ms: int, max_bytes: int) -> int:
         removed = 0

@@ -9,12 +9,15 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
 from gainsight_destination.eventlog.contract import EntryKind, LoggedEntry
 from gainsight_destination.events.timestamps import correct_ms, parse_timestamp_ms
+from gainsight_destination.mend_json import flattened
 
 MAX_MESSAGE_BYTES: Final = 32_768
 """Segment documents 32 KB for one event; its published code says 32,768."""
@@ -22,6 +25,14 @@ MAX_PROCESSED_BYTES: Final = 65_536
 """What another pipeline took in at 32 KB comes from there with more in it: ids, dates, context."""
 MAX_BATCH_MESSAGES: Final = 2_500
 """Segment documents 2,500 events in one batch."""
+MAX_ID_CHARACTERS: Final = 255
+"""Segment documents 100 for a message id and takes longer ones; from here on an end of 32 hex digits stands for it."""
+FUTURE_MS: Final = 3_600_000
+"""A message may be dated so long after its receipt before it is remarked."""
+
+NUMBER_AS_ID: Final = "number_as_id"
+UNREADABLE_TIMESTAMP: Final = "unreadable_timestamp"
+FUTURE_TIMESTAMP: Final = "future_timestamp"
 
 GROUP_ID: Final = "groupId"
 """The name under which a group call says the account of its user."""
@@ -40,6 +51,8 @@ _TYPE_OF_KIND: Final = {
 GENERATED_ID_NAMESPACE: Final = uuid.UUID("6f0b7a2e-3a55-4f0e-9d7c-6a1d6b1f9a11")
 
 NOTHING: Final = msgspec.Raw(b"")
+EMPTY: Final = msgspec.Raw(b"{}")
+UNREADABLE: Final = object()
 OPENING: Final = ord("{")
 
 
@@ -63,6 +76,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """`context.consent` as it came, JSON that is not null; what it says is read where somebody asks for it."""
     body: bytes = b"{}"
     """`properties` of a track, page or screen, `traits` of an identify or group: a JSON object as it came."""
+    remarks: tuple[str, ...] = ()
+    """What is odd about it and may interest somebody; the message counts all the same."""
 
 
 class Discarded(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +122,7 @@ class _Envelope(msgspec.Struct, rename="camel", gc=False):
 _decode_wire = msgspec.json.Decoder(_Wire).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -136,10 +152,7 @@ def read_entry(logged: LoggedEntry) -> Iterator[Message | Discarded]:
         for index in range(entry.count):
             yield Discarded(logged.offset + index, entry.source_id, reason)
         return
-    try:
-        frame, items = _open(logged)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        frame, items = _Frame(logged, None), []
+    frame, items = _open_somehow(logged)
     for index in range(entry.count):
         raw: bytes | msgspec.Raw | None = items[index] if index < len(items) else None
         try:
@@ -157,13 +170,23 @@ def messages_of(logged: LoggedEntry) -> dict[int, Message]:
     return {item.offset: item for item in read_entry(logged) if isinstance(item, Message)}
 
 
-def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
+def _open_somehow(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
+    """The frame and the items; no items if the entry cannot be read, which ingest rules out."""
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            return _open(logged, logged.entry.body)
+        except RecursionError:  # Python's stack is deeper here than it was in ingest
+            return _open(logged, flattened(logged.entry.body))
+    return _Frame(logged, None), ()
+
+
+def _open(logged: LoggedEntry, body: bytes) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
     entry = logged.entry
     if entry.kind is EntryKind.ARCHIVE:
-        return _Frame(logged, None, corrected=True, max_bytes=MAX_PROCESSED_BYTES), _decode_items(entry.body)
+        return _Frame(logged, None, corrected=True, max_bytes=MAX_PROCESSED_BYTES), _decode_items(body)
     if entry.kind is not EntryKind.BATCH:
-        return _Frame(logged, _TYPE_OF_KIND[entry.kind]), [entry.body]
-    envelope = _decode_envelope(entry.body)
+        return _Frame(logged, _TYPE_OF_KIND[entry.kind]), [body]
+    envelope = _decode_envelope(body)
     context = _value(envelope.context)
     if not isinstance(context, dict):
         context = {}
@@ -181,11 +204,23 @@ def _open(logged: LoggedEntry) -> tuple[_Frame, Sequence[bytes | msgspec.Raw]]:
 
 
 def _value(raw: msgspec.Raw) -> Any:
-    return _decode_any(raw) if len(memoryview(raw)) else None
+    """What the JSON says, however large its numbers and deep its nesting are; None for no JSON."""
+    if not len(memoryview(raw)):
+        return None
+    value = _plain_value(raw)
+    return _decode_slowly(bytes(raw)) if value is UNREADABLE else value
+
+
+def _plain_value(raw: msgspec.Raw) -> Any:
+    """What the JSON says; UNREADABLE if it is nested too deeply or has a number that is none."""
+    try:
+        return _decode_any(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return UNREADABLE
 
 
 def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Message:
-    if len(memoryview(raw)) > frame.max_bytes:
+    if frame.type is None and len(memoryview(raw)) > frame.max_bytes:  # ingest measured what came alone
         raise _DiscardError("message_too_large")
     try:
         wire = _decode_wire(raw)
@@ -195,32 +230,75 @@ def _read_message(frame: _Frame, index: int, raw: bytes | msgspec.Raw) -> Messag
     if kind not in TYPES:
         raise _unknown_type(kind)
     entry = frame.logged.entry
-    user_id, anonymous_id = id_text(wire.user_id), id_text(wire.anonymous_id)
+    sent_user_id, sent_anonymous_id = wire.user_id, wire.anonymous_id
+    user_id = None if sent_user_id is None else id_text(sent_user_id)
+    anonymous_id = None if sent_anonymous_id is None else id_text(sent_anonymous_id)
     if user_id is None and (anonymous_id is None or kind == "alias"):
         raise _DiscardError("no_user_anon_id")
+    event = group_id = previous_id = None
+    if kind == "track":
+        event = _event_name(wire)
+    elif kind == "group":
+        group_id = _required(wire.group_id, "group_id_required")
+    elif kind == "alias":
+        previous_id = _required(wire.previous_id, "previous_id_required")
     context_group_id, consent = frame.context_group_id, frame.consent
     if wire.context is not None:
         if wire.context.group_id is not None:
             context_group_id = id_text(wire.context.group_id) or context_group_id
         if wire.context.consent is not NOTHING:
             consent = _said_consent(wire.context.consent) or consent
+    received_at_ms = entry.received_at_ms
+    at_ms = _at_ms(frame, wire, received_at_ms)
+    remarks: tuple[str, ...] = ()
+    if (
+        user_id is not sent_user_id
+        or anonymous_id is not sent_anonymous_id
+        or at_ms == received_at_ms
+        or at_ms > received_at_ms + FUTURE_MS
+        or group_id is not None
+        or previous_id is not None
+    ):
+        remarks = _remarks(kind, wire, at_ms, received_at_ms)
     return Message(
         frame.logged.offset + index,
         entry.source_id,
         kind,
-        id_text(wire.message_id) or _generated_id(frame.logged, index),
+        message_id_text(wire.message_id) or _generated_id(frame.logged, index),
         user_id,
         anonymous_id,
-        _at_ms(frame, wire),
-        entry.received_at_ms,
-        _event_name(wire) if kind == "track" else None,
-        _required(wire.group_id, "group_id_required") if kind == "group" else None,
-        _required(wire.previous_id, "previous_id_required") if kind == "alias" else None,
+        at_ms,
+        received_at_ms,
+        event,
+        group_id,
+        previous_id,
         context_group_id,
-        _integrations(frame, wire),
+        frame.integrations if wire.integrations is NOTHING else _integrations(frame, wire.integrations),
         consent,
         _body(kind, wire),
+        remarks,
     )
+
+
+def _remarks(kind: str, wire: _Wire, at_ms: int, received_at_ms: int) -> tuple[str, ...]:
+    """What is odd about a message. Only for those of which something may be."""
+    found: tuple[str, ...] = ()
+    other_id = wire.group_id if kind == "group" else wire.previous_id if kind == "alias" else None
+    if isinstance(wire.user_id, _NUMBER) or isinstance(wire.anonymous_id, _NUMBER) or isinstance(other_id, _NUMBER):
+        found = (NUMBER_AS_ID,)
+    if at_ms == received_at_ms and wire.timestamp not in (None, "") and parse_timestamp_ms(wire.timestamp) is None:
+        found += (UNREADABLE_TIMESTAMP,)
+    return (*found, FUTURE_TIMESTAMP) if at_ms > received_at_ms + FUTURE_MS else found
+
+
+def message_id_text(sent: object) -> str | None:
+    """The message id as it is kept: a very long one is cut, and stays another than those it has its beginning in common
+    with."""
+    text = id_text(sent)
+    if text is not None and len(text) > MAX_ID_CHARACTERS:
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return f"{text[: MAX_ID_CHARACTERS - len(digest) - 1]}-{digest}"
+    return text
 
 
 def _unknown_type(kind: object) -> _DiscardError:
@@ -265,10 +343,9 @@ def _body(kind: str, wire: _Wire) -> bytes:
     return raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
 
 
-def _integrations(frame: _Frame, wire: _Wire) -> Any:
+def _integrations(frame: _Frame, sent: msgspec.Raw) -> Any:
     """The item's `integrations` over the envelope's: Segment merges them, and the nearer word wins."""
-    sent = wire.integrations
-    own = None if sent is NOTHING else _value(sent)
+    own = {} if sent == EMPTY else _value(sent)
     if isinstance(frame.integrations, dict) and isinstance(own, dict):
         return {**frame.integrations, **own}
     return own if own is not None else frame.integrations
@@ -278,15 +355,14 @@ def _said_consent(raw: msgspec.Raw) -> bytes | None:
     return None if bytes(raw) == b"null" else bytes(raw)
 
 
-def _at_ms(frame: _Frame, wire: _Wire) -> int:
-    received_at_ms = frame.logged.entry.received_at_ms
+def _at_ms(frame: _Frame, wire: _Wire, received_at_ms: int) -> int:
     original_ms = parse_timestamp_ms(wire.timestamp)
     if original_ms is None:
         original_ms = parse_timestamp_ms(wire.original_timestamp)
     if frame.corrected:
         return received_at_ms if original_ms is None else original_ms
-    sent_at_ms = frame.sent_at_ms if wire.sent_at is None else parse_timestamp_ms(wire.sent_at)
-    return correct_ms(original_ms, sent_at_ms, received_at_ms)
+    sent_at_ms = None if wire.sent_at is None else parse_timestamp_ms(wire.sent_at)
+    return correct_ms(original_ms, frame.sent_at_ms if sent_at_ms is None else sent_at_ms, received_at_ms)
 
 
 def _generated_id(logged: LoggedEntry, index: int) -> str:
@@ -298,66 +374,101 @@ def _generated_id(logged: LoggedEntry, index: int) -> str:
 
 def _mend(frame: _Frame, raw: bytes) -> _Wire:
     """The slow path: mend invalid UTF-8 and odd types that SDKs send, or find why Segment would discard it."""
-    try:
-        item = _decode_any(raw.decode("utf-8", "replace"))
-    except (msgspec.DecodeError, RecursionError):
-        raise _DiscardError("bad_request") from None
-    if not isinstance(item, dict):
-        raise _DiscardError("bad_request")
+    fields = fields_of(raw if raw.isascii() else raw.decode("utf-8", "replace").encode())
+    item = {name: _plain_value(fields[name]) for name in _PLAIN_FIELDS if name in fields}
     kind = frame.type or item.get("type")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise _unknown_type(kind)
-    for name in ("userId", "anonymousId", "groupId", "previousId"):
-        if isinstance(item.get(name), (bool, list, dict)):
-            raise _DiscardError("id_not_string")
-        item[name] = id_text(item.get(name))
-    if kind == "track" and item.get("event") is not None and not isinstance(item["event"], str):
-        raise _DiscardError("event_not_string")
-    for name in ("name", "category"):
-        if kind in ("page", "screen") and not isinstance(item.get(name), (str, type(None))):
+    needed = _IDS_OF_TYPE.get(kind, _IDS)
+    if any(not isinstance(item.get(name), _AN_ID) or isinstance(item.get(name), bool) for name in needed):
+        raise _DiscardError("id_not_string")
+    for name in _TEXTS_OF_TYPE.get(kind, ()):
+        if not isinstance(item.get(name), str | None):
             raise _DiscardError(f"{name}_not_string")
     return _Wire(
         type=kind,
-        user_id=item["userId"],
-        anonymous_id=item["anonymousId"],
         message_id=id_text(item.get("messageId")),
-        timestamp=_date(item.get("timestamp")),
-        original_timestamp=_date(item.get("originalTimestamp")),
-        sent_at=_date(item.get("sentAt")),
+        timestamp=_date(item, fields, "timestamp"),
+        original_timestamp=_date(item, fields, "originalTimestamp"),
+        sent_at=_date(item, fields, "sentAt"),
         event=item.get("event") if kind == "track" else None,
-        group_id=item["groupId"],
-        previous_id=item["previousId"],
-        context=_context(item.get("context")),
-        integrations=_raw(item, "integrations"),
-        properties=_raw(item, "properties"),
-        traits=_raw(item, "traits"),
+        context=_context(fields.get("context", NOTHING)),
+        integrations=fields.get("integrations", NOTHING),
+        properties=fields.get("properties", NOTHING),
+        traits=fields.get("traits", NOTHING),
+        **{_ATTRIBUTE_OF_ID[name]: item.get(name) for name in needed},
     )
 
 
-def _date(value: object) -> str | int | float | None:
-    return value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
+_IDS: Final = ("userId", "anonymousId")
+_IDS_OF_TYPE: Final = {"group": (*_IDS, "groupId"), "alias": (*_IDS, "previousId")}
+_ATTRIBUTE_OF_ID: Final = {
+    "userId": "user_id",
+    "anonymousId": "anonymous_id",
+    "groupId": "group_id",
+    "previousId": "previous_id",
+}
+_TEXTS_OF_TYPE: Final = {"track": ("event",), "page": ("name", "category"), "screen": ("name", "category")}
+_NUMBER: Final = (int, float)
+_AN_ID: Final = (*_NUMBER, str, type(None))
+_PLAIN_FIELDS: Final = (
+    *("type", "userId", "anonymousId", "groupId", "previousId", "messageId", "event", "name", "category"),
+    *("timestamp", "originalTimestamp", "sentAt"),
+)
 
 
-def _context(value: object) -> _Context | None:
-    if not isinstance(value, dict):
+def fields_of(text: bytes) -> Mapping[str, msgspec.Raw]:
+    """The fields of a message, each as it came. A message that is no JSON object is discarded."""
+    try:
+        try:
+            return _decode_fields(text)
+        except RecursionError:
+            return _decode_fields(flattened(text))
+    except (msgspec.DecodeError, RecursionError):
+        raise _DiscardError("bad_request") from None
+
+
+def _date(item: Mapping[str, Any], fields: Mapping[str, msgspec.Raw], name: str) -> str | int | float | None:
+    """A date as it was sent; what cannot be one as the text of its JSON, which is none either."""
+    value = item.get(name)
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return value
+    return bytes(fields[name]).decode()
+
+
+def _context(raw: msgspec.Raw) -> _Context | None:
+    try:
+        fields = _decode_fields(raw)
+    except (msgspec.DecodeError, RecursionError):
         return None
-    return _Context(group_id=id_text(value.get("groupId")), consent=_raw(value, "consent"))
-
-
-def _raw(item: dict[str, Any], name: str) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(item[name])) if name in item else NOTHING
+    group_id = _plain_value(fields["groupId"]) if "groupId" in fields else None
+    return _Context(group_id=id_text(group_id), consent=fields.get("consent", NOTHING))
 
 
 def decode_body(body: bytes) -> Mapping[str, Any]:
-    """Traits or properties as objects; what is nested deeper than Python reads counts as empty."""
-    try:
-        decoded = json.loads(body, parse_float=_finite)
-    except (ValueError, RecursionError):
-        return {}
+    """Traits or properties as objects: integers exact, numbers too large for JSON as the text they were."""
+    decoded = _decode_slowly(body)
     return decoded if isinstance(decoded, dict) else {}
+
+
+def _decode_slowly(body: bytes) -> Any:
+    """What JSON says, however large its numbers and deep its nesting are; None if it is no JSON."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(body, parse_float=_finite)
+    with suppress(ValueError, RecursionError):
+        return json.loads(flattened(body), parse_float=_finite, parse_int=_whole)
+    return None
 
 
 def _finite(text: str) -> float | str:
     """A number as JSON can carry it on; one too great for that (1e999) stays the text it was."""
     number = float(text)
     return number if math.isfinite(number) else text
+
+
+def _whole(text: str) -> int | str:
+    """An integer; one with more digits than Python reads stays the text it was."""
+    try:
+        return int(text)
+    except ValueError:
+        return text

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from gainsight_destination.eventlog.contract import EntryKind, LoggedEntry
-from gainsight_destination.events.message import NOTHING, messages_of
+from gainsight_destination.eventlog.contract import Entry, EntryKind, LoggedEntry
+from gainsight_destination.events.message import NOTHING, fields_of, messages_of
 from gainsight_destination.events.timestamps import iso_utc
+from gainsight_destination.mend_json import flattened
 
 VERSION: Final = 2
 """The version of the message format in what Segment delivers."""
@@ -41,8 +42,11 @@ def original_of(logged: LoggedEntry, offset: int, source: str) -> bytes | None:
     if message is None:
         return None
     entry = logged.entry
-    item, envelope = _parts(logged, offset - logged.offset)
-    fields = _decode_fields(item)
+    try:
+        item, envelope = _parts(entry, entry.body, offset - logged.offset)
+    except RecursionError:
+        item, envelope = _parts(entry, flattened(entry.body), offset - logged.offset)
+    fields = dict(fields_of(item))
     fields.pop("writeKey", None)
     if "timestamp" in fields and entry.kind is not EntryKind.ARCHIVE:
         fields["originalTimestamp"] = fields["timestamp"]
@@ -66,12 +70,11 @@ def original_of(logged: LoggedEntry, offset: int, source: str) -> bytes | None:
     return msgspec.json.encode(fields)
 
 
-def _parts(logged: LoggedEntry, index: int) -> tuple[msgspec.Raw | bytes, _Envelope | None]:
+def _parts(entry: Entry, body: bytes, index: int) -> tuple[msgspec.Raw | bytes, _Envelope | None]:
     """The message as it stands in its request, and the envelope around it if there is one."""
-    body = logged.entry.body
-    if logged.entry.kind is EntryKind.ARCHIVE:
+    if entry.kind is EntryKind.ARCHIVE:
         return _decode_items(body)[index], None
-    if logged.entry.kind is not EntryKind.BATCH:
+    if entry.kind is not EntryKind.BATCH:
         return body, None
     envelope = _decode_envelope(body)
     return envelope.batch[index], envelope
@@ -87,7 +90,7 @@ def _merge(fields: Fields, name: str, outer: msgspec.Raw) -> None:
 def _fields_of(raw: msgspec.Raw) -> Fields:
     try:
         return _decode_fields(raw) if raw != NOTHING else {}
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
 
 

@@ -10,14 +10,14 @@ DAY_MS = 86_400_000
 SECONDS_BELOW = 31_557_600_000
 """A number below this is seconds, else milliseconds: the threshold of Segment's own date parser (new-date)."""
 
-DIGITS_OF_A_DAY = 8
-"""A text of so many digits is YYYYMMDD, any other is an epoch number."""
+DIGITS_OF_A_DATE = (4, 8)
+"""A text of so many digits is YYYY or YYYYMMDD, any other is an epoch number."""
 
 EARLIEST_MS = -62_135_596_800_000
 LATEST_MS = 253_402_300_799_999
 
 _LOOSE = re.compile(
-    r"(\d{4})-(\d{1,2})-(\d{1,2})"
+    r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?"
     r"(?:[T ](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d+))?)?)?"
     r"\s*(Z|z|[+-]\d{2}:?\d{2}|[+-]\d{2})?"
 )
@@ -29,22 +29,20 @@ def parse_timestamp_ms(value: object) -> int | None:
     None when it is absent or no date can be made of it.
     """
     if isinstance(value, str):
-        if value.isdecimal() and len(value) != DIGITS_OF_A_DAY:  # Python would read 13 digits as a day and a time
+        if value.isdecimal() and len(value) not in DIGITS_OF_A_DATE:  # Python would read 13 digits as a day and a time
             return _parse_loosely_ms(value)
         try:
             parsed = datetime.fromisoformat(value)
         except ValueError:
             return _parse_loosely_ms(value.strip())
-        if parsed.tzinfo is None:
-            parsed = parsed.replace(tzinfo=UTC)
-        return _in_range((parsed - EPOCH) // MILLISECOND)
+        return _in_utc_ms(parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _from_epoch_ms(value)
     return None
 
 
 def _parse_loosely_ms(text: str) -> int | None:
-    if text.isdecimal() and text.isascii() and len(text) <= 16:
+    if text.isdecimal() and text.isascii() and len(text) <= 16 and len(text) not in DIGITS_OF_A_DATE:
         return _from_epoch_ms(int(text))
     match = _LOOSE.fullmatch(text)
     if match is None:
@@ -52,7 +50,7 @@ def _parse_loosely_ms(text: str) -> int | None:
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     try:
         parsed = datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
+            int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
         ) + timedelta(microseconds=int((fraction or "0")[:6].ljust(6, "0")))
         if zone and zone not in "Zz":
             digits = zone[1:].replace(":", "").ljust(4, "0")
@@ -60,7 +58,12 @@ def _parse_loosely_ms(text: str) -> int | None:
             parsed = parsed - shift if zone[0] == "+" else parsed + shift
     except (ValueError, OverflowError):
         return None
-    return _in_range((parsed - EPOCH) // MILLISECOND)
+    return _in_utc_ms(parsed)
+
+
+def _in_utc_ms(moment: datetime) -> int | None:
+    since = moment - EPOCH
+    return _in_range(since.days * DAY_MS + since.seconds * 1_000 + since.microseconds // 1_000)
 
 
 def _in_range(milliseconds: int) -> int | None:

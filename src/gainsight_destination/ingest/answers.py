@@ -33,6 +33,15 @@ class RefusedRequestError(UserError):
     """The request is wrong and repeating it will not help. The message says what is wrong with it."""
 
 
+class RefusedForNowError(UnavailableError):
+    """The request is not taken now, though nothing is wrong with it or with the server. The message says why."""
+
+    def __init__(self, reason: str, retry_seconds: int) -> None:
+        super().__init__(reason, retry_seconds)
+        self.reason = reason
+        self.retry_seconds = retry_seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A status, headers and a body."""
@@ -74,16 +83,20 @@ def trouble(error: Exception, route: str) -> Answer:
 
 
 def unavailable(error: UnavailableError) -> Answer:
+    """503 or, when the server keeps senders off on purpose, 429."""
+    if isinstance(error, RefusedForNowError):
+        return later(429, "too_many_requests", error.reason, error.retry_seconds)
     if isinstance(error, StorageFullError):
         return later(503, "unavailable", "The disk is full", FULL_DISK_RETRY_SECONDS)
     return later(503, "unavailable", "The server is busy", BUSY_RETRY_SECONDS)
 
 
-def later(status: int, code: str, reason: str, retry_seconds: int) -> Answer:
+def later(status: int, code: str, reason: str, retry_seconds: int, *headers: tuple[bytes, bytes]) -> Answer:
     """A refusal that repeating does mend, with the wait in whole seconds under both names that SDKs read."""
     seconds = str(retry_seconds).encode()
-    headers = [(b"retry-after", seconds), (b"x-ratelimit-reset", seconds)]
-    return failure(status, code, f"{reason}; nothing was stored, try again in {retry_seconds} seconds", headers)
+    waits = [(b"retry-after", seconds), (b"x-ratelimit-reset", seconds)]
+    words = f"{reason}; nothing was stored, try again in {retry_seconds} seconds"
+    return failure(status, code, words, [*waits, *headers])
 
 
 def health(reasons: Sequence[str], certificate_expires: str | None = None) -> Answer:

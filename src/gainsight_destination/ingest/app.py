@@ -14,7 +14,8 @@ import structlog
 from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
-from gainsight_destination.ingest import answers, limits
+from gainsight_destination.ingest import answers, limits, openapi
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer
 from gainsight_destination.ingest.body import BodyReader, DisconnectedError, Receive
 from gainsight_destination.ingest.messages import Call, Messages
@@ -54,18 +55,22 @@ class IngestApp:
         log: GroupCommit,
         sources: SourceDirectory,
         clock: Clock,
+        admission: Admission | None = None,
         unwell: Callable[[], Sequence[str]] = tuple,
         public_url: PublicUrl | None = None,
         certificate_expires: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._unwell = unwell
         self._certificate_expires = certificate_expires
-        bodies = BodyReader()
+        bodies, admission = BodyReader(), admission or Admission(clock)
+        messages = Messages(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
+        webhooks = Webhooks(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
         table = [
-            *message_routes(Messages(log=log, sources=sources, clock=clock, bodies=bodies)),
-            Route(WEBHOOK, "webhook", Webhooks(log=log, sources=sources, clock=clock, bodies=bodies).take),
+            *message_routes(messages),
+            Route(WEBHOOK, "webhook", webhooks.take),
             Route(SETTINGS, "settings", SettingsDocuments(sources, public_url).answer),
             Route("health", "health", self._health),
+            Route("openapi.json", "openapi", openapi.answer),
         ]
         other = Route("", "other", not_found)
         self._routes = Routes(table, other=other, prefix=public_url.path if public_url else "")

@@ -11,6 +11,9 @@ import msgspec
 
 from gainsight_destination.ingest.answers import RefusedRequestError
 
+REMEMBERED_BYTES = 256
+"""Longer headers are read anew each time: thousands of them, as long as a head may be, would fill the memory."""
+
 NO_WRITE_KEY = "An invalid write key was provided"
 """Segment's own words for a missing key."""
 
@@ -18,18 +21,25 @@ NO_WRITE_KEY = "An invalid write key was provided"
 def write_key_of(authorization: bytes | None, body_write_key: msgspec.Raw, query_write_key: str = "") -> str:
     """The write key, trimmed. Raises RefusedRequestError when the request has none."""
     write_key = basic_user_name(authorization) if authorization else ""
-    if not write_key and bytes(body_write_key):
-        stated = msgspec.json.decode(body_write_key)
-        write_key = stated.strip() if isinstance(stated, str) else ""
+    if not write_key and bytes(body_write_key).startswith(b'"'):
+        write_key = msgspec.json.decode(body_write_key, type=str).strip()
     write_key = write_key or query_write_key.strip()
     if not write_key:
         raise RefusedRequestError(NO_WRITE_KEY)
     return write_key
 
 
-@lru_cache(maxsize=4_096)
 def basic_user_name(authorization: bytes) -> str:
     """The user name of a Basic header, with or without the colon after it; empty when there is none."""
+    return remembered(authorization) if len(authorization) <= REMEMBERED_BYTES else read_user_name(authorization)
+
+
+@lru_cache(maxsize=4_096)
+def remembered(authorization: bytes) -> str:
+    return read_user_name(authorization)
+
+
+def read_user_name(authorization: bytes) -> str:
     scheme, _, credentials = authorization.strip().partition(b" ")
     if scheme.lower() != b"basic":
         return ""

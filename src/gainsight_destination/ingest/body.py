@@ -57,7 +57,7 @@ class BodyReader:
 
     async def _rest(self, receive: Receive, first: bytes, may_come: int) -> bytes:
         """A body that comes in pieces. Beyond `may_come` its bytes are dropped, up to where an answer is due."""
-        pieces, held, came = [first], len(first), len(first)
+        body, held, came = bytearray(first), len(first), len(first)  # pieces may be tiny, and objects are not
         self._hold(held)
         try:
             more = True
@@ -72,12 +72,12 @@ class BodyReader:
                 if came <= may_come:
                     self._hold(len(piece))
                     held += len(piece)
-                    pieces.append(piece)
+                    body += piece
         finally:
             self._may_hold_bytes += held
         if came > may_come:
             raise RefusedRequestError(TOO_LARGE)
-        return b"".join(pieces)
+        return bytes(body)
 
     def _hold(self, size: int) -> None:
         self._may_hold_bytes -= size

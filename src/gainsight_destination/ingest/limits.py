@@ -24,11 +24,29 @@ DRAIN_BYTES = WEBHOOK_BYTES + GZIP_OVERHEAD_BYTES
 HEAD_BYTES = 65_536
 """Request line and headers."""
 
+HEADERS = 200
+"""Of one request, those after a chunked body too; SDKs and browsers send less than 30."""
+
+PIPELINED_REQUESTS = 32
+"""A connection may send so many requests ahead of their answers; more lose it. SDKs wait for each answer."""
+
 UNFINISHED_BYTES = 128 * 1024 * 1024
 """Bodies that are still on their way, all connections together; more is a 503."""
 
 REQUEST_SECONDS = 30
-"""A request whose head and body did not arrive within this time loses its connection."""
+"""A request whose head and body did not arrive within this time loses its connection, as does who reads no answers."""
+
+CONNECTIONS = 10_000
+"""Open at once, unless `serve` is told otherwise."""
+
+SPARE_CONNECTIONS = 64
+"""Beyond those, so many more are heard: /health is answered, and what else comes is told to come later."""
+
+SPARE_SECONDS = 5
+"""How long one of those may take."""
+
+FREE_SHARE = 0.1
+"""So much of the connections is kept free for newcomers, by closing those that are idle for the longest time."""
 
 HANDSHAKE_SECONDS = 15
 """TLS: a connection that has not finished its handshake within this time is closed."""

@@ -7,6 +7,7 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.ingest import answers, query
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.authenticate import write_key_of
 from gainsight_destination.ingest.body import TOO_LARGE, BodyReader
@@ -35,11 +36,14 @@ class Call:
 class Messages:
     """Stores the messages of requests. Success means that they are on disk."""
 
-    def __init__(self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader) -> None:
+    def __init__(
+        self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader, admission: Admission
+    ) -> None:
         self._log = log
         self._sources = sources
         self._clock = clock
         self._bodies = bodies
+        self._admission = admission
 
     async def posted(self, call: Call, request: Request) -> Answer:
         """A message or batch in the body."""
@@ -84,6 +88,7 @@ class Messages:
         return answers.IGNORED
 
     async def _body(self, call: Call, request: Request) -> bytes:
+        self._admission.enter()
         return await self._bodies.read(request.receive, request.headers, call.max_body_bytes)
 
     async def _store(self, call: Call, request: Request, body: bytes, query_write_key: str = "") -> Answer:
@@ -95,6 +100,7 @@ class Messages:
         if read.count == 0:
             metrics.ingest_empty_batches.inc()
             return answers.SUCCESS
+        self._admission.admit(source, read)
         entry, outcome = entry_of(source, call.kind, read, self._clock.now_ms())
         await self._log.append(entry)
         metrics.ingest_messages_of(source.name if source else "", outcome).inc(read.count)

@@ -3,25 +3,21 @@
 The syntax of the whole body is checked, also inside messages, so that everything in the event log can be decoded.
 What the messages say is not looked at: that is decided later, where the decision can be explained.
 
-Two deviations from strictness, both Segment's: a byte order mark is dropped, and text that is not Unicode (invalid
-UTF-8, half of a surrogate pair, which browsers send when they cut an emoji in two) is replaced by U+FFFD.
+A body that strict JSON refuses is mended where senders are known to break it, since a refusal costs a whole batch: a
+byte order mark is dropped, what is not Unicode becomes U+FFFD, NaN and Infinity become null, and so does what is nested
+too deeply to be read.
 """
 
-import re
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from gainsight_destination.eventlog.contract import EntryKind
 from gainsight_destination.ingest.answers import RefusedRequestError
+from gainsight_destination.mend_json import flattened, mended
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NO_WRITE_KEY = msgspec.Raw()
-
-ESCAPE = re.compile(
-    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.(?:[^\\]|\\[^u])*+)"
-)
-"""A JSON escape: a surrogate pair, half of one, or any other with what follows, up to the next that may be one."""
 
 
 class Single(msgspec.Struct):
@@ -64,13 +60,14 @@ def read_json(body: bytes, kind: EntryKind) -> ReadBody:
     except msgspec.ValidationError as error:
         raise RefusedRequestError(f"Malformed message: {error}") from None
     except msgspec.DecodeError as error:
-        whole = without_half_surrogates(text)
-        if whole == text:
-            raise RefusedRequestError(f"Malformed JSON: {error}") from None
-        return replace(read_json(whole, kind), mended=True)
+        whole, wrong = mended(text), str(error)
     except RecursionError:
-        raise RefusedRequestError("Malformed JSON: too deeply nested") from None
-    return ReadBody(text, count, write_key, mended=text is not body)
+        whole, wrong = flattened(text), "too deeply nested"
+    else:
+        return ReadBody(text, count, write_key, mended=text is not body)
+    if whole == text:
+        raise RefusedRequestError(f"Malformed JSON: {wrong}")
+    return replace(read_json(whole, kind), mended=True)
 
 
 def decode(body: bytes, kind: EntryKind) -> tuple[int, msgspec.Raw]:
@@ -90,8 +87,3 @@ def valid_utf8(body: bytes) -> bytes:
     except UnicodeDecodeError:
         return body.decode("utf-8", "replace").encode("utf-8")
     return body
-
-
-def without_half_surrogates(body: bytes) -> bytes:
-    """`body` with the escape of U+FFFD in place of escapes that are half of a surrogate pair."""
-    return ESCAPE.sub(lambda escape: rb"\ufffd" if escape.group(2) else escape.group(), body)

@@ -1,47 +1,80 @@
-"""The HTTP server of the public port: uvicorn with uvloop and httptools, guarded against slow and endless requests."""
+"""The HTTP server of the public port: uvicorn with uvloop and httptools, guarded against slow and endless requests.
+
+What one connection may cost is bounded here, how many there are in connections.py.
+"""
 
 import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 import httptools
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gainsight_destination.clock import Clock
-from gainsight_destination.errors import UserError
 from gainsight_destination.ingest import answers, limits
 from gainsight_destination.ingest.app import IngestApp
-from gainsight_destination.observe import metrics
+from gainsight_destination.ingest.connections import Connections
 
 WATCH_SECONDS = 1.0
+HEADERS_TOO_LARGE = "Malformed request: the headers are too large"
 BACKLOG = 2_048
 """Connections that the system holds while they wait to be accepted."""
 UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
-class IngestProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a bound on the head of a request and the product's own shape of errors."""
+class TooManyError(Exception):
+    """Ends the parsing of a connection that is closed already."""
 
-    head_bytes = 0
+
+class ReadOnlyWhenIdle(FlowControl):
+    """Reads no more while requests wait for their turn: their bodies and successors would pile up."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if self.read_paused and not self._waiting:
+            super().resume_reading()
+
+
+class IngestProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds on what one connection may cost and the product's own shape of errors."""
+
+    head_bytes = piece_bytes = 0
     in_head = True
     head: object = object()
+    spare = False
+    """One too many: heard for a moment, see connections.py."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self.flow = ReadOnlyWhenIdle(self.transport, self.pipeline)
+        assert isinstance(self.server_state, Connections)
+        self.server_state.opened(self)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        self.piece_bytes = len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
             self.decline_upgrade(data[offer.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("Malformed request")
-        if self.in_head and not self.transport.is_closing():
+        if self.in_head:
             self.head_bytes += len(data)
             if self.head_bytes > limits.HEAD_BYTES:
-                self.send_400_response("Malformed request: the headers are too large")
+                self.send_400_response(HEADERS_TOO_LARGE)
+        else:
+            self.head_bytes = 0
+            if len(self.headers) > limits.HEADERS:  # some came after a chunked body
+                self.send_400_response(HEADERS_TOO_LARGE)
 
     def decline_upgrade(self, rest: bytes) -> None:
         """Take the request as if it had not offered another protocol, as HTTP allows and some HTTP/2 clients expect.
@@ -59,28 +92,49 @@ class IngestProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.in_head, self.head, self.head_bytes = True, self.scope, 0
+        self.in_head, self.head = True, self.scope
 
     def on_headers_complete(self) -> None:
+        if len(self.headers) > limits.HEADERS:
+            self.send_400_response(HEADERS_TOO_LARGE)
+            raise TooManyError
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             self.in_head = False
+        if len(self.pipeline) > limits.PIPELINED_REQUESTS:
+            self.transport.abort()
+            raise TooManyError
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
             super().on_message_complete()
+            self.cycle.more_body = False  # also of a request that was answered before its body came
+            self.head_bytes = -self.piece_bytes  # what comes in the same piece is not all head
 
     def send_400_response(self, msg: str) -> None:
+        if self.transport.is_closing():
+            return
         answer = answers.failure(400, "invalid_request", msg)
         lines = [name + b": " + value + b"\r\n" for name, value in (*answer.headers, (b"connection", b"close"))]
         self.transport.write(b"".join([STATUS_LINE[400], *lines, b"\r\n", answer.body]))
         self.transport.close()
 
     def awaited(self) -> object | None:
-        """The part of a request that has not come yet, as an object that is the same until it has; None when idle."""
+        """What this connection waits for its sender to do, as an object that is the same until it is done.
+
+        The rest of a request, the next request, to read answers, or to let go; None while it is our turn.
+        """
+        if self.transport.is_closing():
+            return self.transport
+        if self.flow.write_paused:
+            return self.flow
         if self.in_head:
             return self.head
-        return self.cycle if self.cycle.more_body else None
+        return self.cycle if self.cycle.more_body or self.is_idle() else None
+
+    def is_idle(self) -> bool:
+        """Between two requests."""
+        return not self.in_head and self.cycle.response_complete and not self.cycle.more_body and not self.pipeline
 
 
 class IngestServer(uvicorn.Server):
@@ -93,6 +147,7 @@ class IngestServer(uvicorn.Server):
         *,
         clock: Clock,
         opened: Callable[[], None] = lambda: None,
+        max_connections: int = limits.CONNECTIONS,
         tls: ssl.SSLContext | None = None,
         handshake_seconds: float = limits.HANDSHAKE_SECONDS,
     ) -> None:
@@ -114,6 +169,7 @@ class IngestServer(uvicorn.Server):
         self._listener = listener
         self._clock = clock
         self._opened = opened
+        self.open = self.server_state = Connections(max_connections, clock)
         self._tls: dict[str, Any] = {}
         if tls is not None:
             self._tls = {
@@ -121,7 +177,6 @@ class IngestServer(uvicorn.Server):
                 "ssl_handshake_timeout": handshake_seconds,
                 "ssl_shutdown_timeout": limits.GOODBYE_SECONDS,
             }
-        self._waits: dict[IngestProtocol, tuple[object, int]] = {}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -150,43 +205,7 @@ class IngestServer(uvicorn.Server):
         """Accept no more connections and finish what is under way."""
         self.should_exit = True
 
-    def close_stalled(self) -> None:
-        """Close connections whose request has been coming for longer than REQUEST_SECONDS."""
-        now_ms = self._clock.now_ms()
-        waits: dict[IngestProtocol, tuple[object, int]] = {}
-        for connection in list(self.server_state.connections):
-            assert isinstance(connection, IngestProtocol)
-            awaited = connection.awaited()
-            if awaited is None:
-                continue
-            known, since_ms = self._waits.get(connection, (awaited, now_ms))
-            if known is not awaited:
-                since_ms = now_ms
-            if now_ms - since_ms > limits.REQUEST_SECONDS * 1_000:
-                metrics.ingest_stalled_connections.inc()
-                connection.transport.abort()  # close() would wait for a sender that does not answer
-            else:
-                waits[connection] = (awaited, since_ms)
-        self._waits = waits
-        metrics.ingest_connections.set(len(self.server_state.connections))
-
     async def _watch(self) -> None:
         while True:
             await self._clock.sleep(WATCH_SECONDS)
-            self.close_stalled()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a port; 0 takes a free one. Raises UserError when it cannot be had."""
-    listener: socket.socket | None = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        raise UserError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    listener.setblocking(False)
-    return listener
+            self.open.look()

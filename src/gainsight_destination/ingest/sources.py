@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -64,6 +64,10 @@ class StoredSources:
         if self._version is None:
             raise UnavailableError("the configuration was not read yet")
         return self._webhooks.get(write_key)
+
+    def all(self) -> Collection[Source]:
+        """Every source that is configured."""
+        return [*self._by_write_key.values(), *self._webhooks.values()]
 
     def is_empty(self) -> bool:
         """Whether no source is configured."""

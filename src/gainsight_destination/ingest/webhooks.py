@@ -20,6 +20,7 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.ingest import answers, limits, signatures
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.body import BodyReader
 from gainsight_destination.ingest.read_json import ReadBody, read_json
@@ -56,11 +57,14 @@ decode_identified = msgspec.json.Decoder(_Identified).decode
 class Webhooks:
     """Takes the requests of all webhook sources. Belongs to the event loop of the public port."""
 
-    def __init__(self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader) -> None:
+    def __init__(
+        self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader, admission: Admission
+    ) -> None:
         self._log = log
         self._sources = sources
         self._clock = clock
         self._bodies = bodies
+        self._admission = admission
         self._logged_at_ms: dict[tuple[str, str], int] = {}
 
     async def take(self, request: Request) -> Answer:
@@ -79,6 +83,7 @@ class Webhooks:
         if not source.webhook.secrets:
             raise SignatureError("no_secret", "The secrets of this source cannot be read; its operator can see why")
         headers = request.headers
+        self._admission.enter()
         body = await self._bodies.read(request.receive, headers, limits.WEBHOOK_BYTES)
         content = body.strip(WHITESPACE)
         batched = content.startswith(b"[")
@@ -89,6 +94,7 @@ class Webhooks:
         first, alone = first_of(body) if batched else (body, True)
         signatures.check(source.webhook, headers, Signed(body, first, alone), self._clock.now_ms())
         read = read_json(body, EntryKind.ARCHIVE if batched else EntryKind.TRACK)
+        self._admission.admit(source, read)
         await self._store(source, with_message_ids(source.webhook, headers, read, batched), read.count)
         if read.mended:
             metrics.ingest_mended_bodies.inc()

@@ -43,7 +43,7 @@ ingest_body_bytes = Counter(
 ingest_empty_batches = Counter("ingest_empty_batches_total", "Batches acknowledged without a message.", registry=INGEST)
 ingest_mended_bodies = Counter(
     "ingest_mended_bodies_total",
-    "Bodies accepted with invalid Unicode, which was replaced by U+FFFD.",
+    "Bodies accepted after mending: text that is no Unicode, NaN and Infinity, or nesting too deep to be read.",
     registry=INGEST,
 )
 ingest_refused_webhooks = Counter(
@@ -68,6 +68,23 @@ ingest_ack_seconds = Histogram(
 ingest_connections = Gauge("ingest_connections", "Open connections on the public port.", registry=INGEST)
 ingest_stalled_connections = Counter(
     "ingest_stalled_connections_total", "Connections closed because a request took too long to come.", registry=INGEST
+)
+ingest_refused = Counter(
+    "ingest_refused_total",
+    "Requests answered 429; reason is backlog, disk, share, messages_per_second or megabytes_per_day, and source is"
+    " empty when all are refused.",
+    ["reason", "source"],
+    registry=INGEST,
+)
+ingest_closed = Gauge(
+    "ingest_closed", "1 while all messages are refused; reason is backlog or disk.", ["reason"], registry=INGEST
+)
+log_unread_bytes = Gauge(
+    "log_unread_bytes", "Bytes of the bodies in the log that the engine has not read yet.", registry=INGEST
+)
+disk_free_bytes = Gauge("disk_free_bytes", "Free bytes on the volume of the data directory.", registry=INGEST)
+ingest_refused_connections = Counter(
+    "ingest_refused_connections_total", "Connections that came when too many were open.", registry=INGEST
 )
 ingest_tls_expiry_timestamp_seconds = Gauge(
     "ingest_tls_expiry_timestamp_seconds",
@@ -116,6 +133,33 @@ deliver_quota_calls = Gauge(
     ["destination", "window"],
     registry=ENGINE,
 )
+deliver_quota_share_calls = Gauge(
+    "deliver_quota_share_calls",
+    "Calls of a destination's quota that are ours; window is minute or day.",
+    ["destination", "window"],
+    registry=ENGINE,
+)
+deliver_waiting_calls = Gauge(
+    "deliver_waiting_calls",
+    "Calls that it takes to deliver the records that wait; 0 while the destination is paused or disabled.",
+    ["destination"],
+    registry=ENGINE,
+)
+deliver_drain_seconds = Gauge(
+    "deliver_drain_seconds",
+    "Seconds until the last of those calls can be sent with the quota that is left.",
+    ["destination"],
+    registry=ENGINE,
+)
+deliver_held_rows = Gauge(
+    "deliver_held_rows",
+    "Rows of an object that the other side holds because of us, where their number is limited.",
+    ["destination", "object"],
+    registry=ENGINE,
+)
+deliver_max_rows = Gauge(
+    "deliver_max_rows", "Rows that such an object can hold.", ["destination", "object"], registry=ENGINE
+)
 books_messages = Gauge(
     "books_messages",
     "Messages by where they stand for a destination: received is the sum of all the others.",
@@ -140,6 +184,12 @@ def ingest_requests_of(route: str, code: int) -> Counter:
 def ingest_messages_of(source: str, outcome: str) -> Counter:
     """The counter of one source and outcome."""
     return ingest_messages.labels(source, outcome)
+
+
+@cache
+def ingest_refused_of(reason: str, source: str) -> Counter:
+    """The counter of one reason and source."""
+    return ingest_refused.labels(reason, source)
 
 
 def text_of(registry: CollectorRegistry) -> str:

@@ -4,12 +4,19 @@ Read from the data directory itself, so it is the same with and without a runnin
 counts as received and pending; it is looked at after the store, so it never comes out negative.
 """
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gainsight_destination.deliver import failures, pauses, quota
+from gainsight_destination.deliver import failures, jobs, outcomes, pauses, quota
+from gainsight_destination.deliver.forecast import NEARLY_FULL, Kind, forecast
+from gainsight_destination.destinations.contract import Outline
+from gainsight_destination.destinations.registry import outline
+from gainsight_destination.eventlog.backlog import read_bytes, unread_bytes
 from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.records.priorities import Priority
 
 WORKSPACE: Final = 0
 UNKNOWN_SOURCE: Final = 0
@@ -23,14 +30,19 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
         "SELECT destination_id, source_id, state, reason, messages FROM books WHERE messages <> 0"
     ).fetchall()
     read = dict(connection.execute("SELECT source_id, messages FROM read_messages"))
+    read_body_bytes = read_bytes(connection)
     sources = dict(connection.execute("SELECT id, name FROM sources"))
     connected = connection.execute(
         "SELECT destination_id, source_id FROM connections JOIN destinations ON id = destination_id WHERE enabled"
     ).fetchall()
-    destinations = connection.execute("SELECT id, name, type, enabled FROM destinations ORDER BY name").fetchall()
+    destinations = connection.execute(
+        "SELECT id, name, type, enabled, settings FROM destinations ORDER BY name"
+    ).fetchall()
     details = {
-        destination_id: _destination_details(connection, destination_id, bool(enabled), now_ms)
-        for destination_id, _, _, enabled in destinations
+        destination_id: _destination_details(
+            connection, destination_id, bool(enabled), outline(kind, json.loads(settings)), now_ms
+        )
+        for destination_id, _, kind, enabled, settings in destinations
     }
     notices = connection.execute(
         "SELECT destination_id, kind, subject, times FROM notices ORDER BY destination_id, kind, subject"
@@ -57,13 +69,14 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
             )
             | {"type": kind}
             | details[destination_id]
-            | {"notices": _notices(notices, destination_id)}
-            for destination_id, name, kind, _ in destinations
+            | {"notices": _notices(notices, destination_id) | _nearly_full(details[destination_id]["rows"])}
+            for destination_id, name, kind, _, _ in destinations
         },
         "log": {
             "end": log.end(),
             "start": log.start(),
             "unread": sum(unread.values()),
+            "unreadBytes": sum(unread_bytes(read_body_bytes, log).values()),
             "bytes": log.size_bytes(),
         },
         "notices": _notices(notices, WORKSPACE),
@@ -119,16 +132,32 @@ def _sum(totals: Mapping[str, Any]) -> int:
 
 
 def _destination_details(
-    connection: sqlite3.Connection, destination_id: int, enabled: bool, now_ms: int
+    connection: sqlite3.Connection, destination_id: int, enabled: bool, known: Outline | None, now_ms: int
 ) -> dict[str, Any]:
     paused = pauses.select(connection, destination_id)
     failure = failures.select(connection, destination_id)
     used = quota.spent(connection, destination_id, now_ms)
-    records: dict[str, dict[str, int]] = {}
-    for object_name, state, count in connection.execute(
-        "SELECT object, state, count(*) FROM records WHERE destination_id = ? GROUP BY object, state", (destination_id,)
+    rows = outcomes.held_rows(connection, destination_id)
+    records: dict[str, Counter[str]] = {}
+    waiting: Counter[Kind] = Counter()
+    priorities: Counter[str] = Counter()
+    for object_name, state, presence, batch_limit, priority, count in connection.execute(
+        "SELECT object, state, presence, batch_limit, priority, count(*) FROM records WHERE destination_id = ?"
+        " GROUP BY object, state, presence, batch_limit, priority",
+        (destination_id,),
     ):
-        records.setdefault(object_name, {})[state] = count
+        records.setdefault(object_name, Counter())[state] += count
+        if state in ("dirty", "queued") and object_name not in paused:
+            waiting[Kind(object_name, presence, batch_limit)] += count
+            priorities[Priority(priority).name.lower()] += count
+    under_way = jobs.uploading(connection, destination_id)
+    for object_name, uploaded in under_way.items():  # these wait for nothing but their file
+        inserted = min(uploaded, waiting[Kind(object_name, "uncertain", None)])
+        waiting[Kind(object_name, "uncertain", None)] -= inserted
+        waiting[Kind(object_name, "present", None)] -= uploaded - inserted
+    if under_way:  # whose priorities are not known apart
+        priorities.clear()
+    files_hour, files_day = quota.uploads(connection, destination_id, now_ms)
     state = "disabled" if not enabled else "paused" if "" in paused else "running"
     return {
         "state": state,
@@ -149,9 +178,40 @@ def _destination_details(
             "retryAt": failure.retry_at_ms,
             "times": failure.times,
         },
-        "calls": {"minute": used.minute, "day": used.day, "total": used.total},
+        "calls": {
+            "minute": used.minute,
+            "day": used.day,
+            "total": used.total,
+            "minuteShare": known and known.limits.calls_per_minute,
+            "dayShare": known and known.limits.calls_per_day,
+        },
+        "forecast": _forecast(known, waiting, priorities, used, now_ms) if known and state == "running" else None,
+        "uploads": {"hour": files_hour, "day": files_day, "records": under_way},
         "records": records,
+        "rows": {
+            spec.name: {"held": rows[spec.name], "max": spec.max_rows}
+            for spec in (known.objects if known else ())
+            if spec.max_rows is not None and spec.name in rows
+        },
     }
+
+
+def _forecast(
+    known: Outline, waiting: Mapping[Kind, int], priorities: Mapping[str, int], used: quota.Spent, now_ms: int
+) -> dict[str, Any]:
+    found = forecast(known.objects, waiting, known.limits, used, now_ms)
+    return {
+        "records": found.records,
+        "priorities": priorities,
+        "calls": found.calls,
+        "drainedAt": found.last_call_at_ms,
+    }
+
+
+def _nearly_full(rows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """The notice about objects that cannot hold many more rows."""
+    found = {name: row["held"] for name, row in rows.items() if row["held"] >= row["max"] * NEARLY_FULL}
+    return {"object_nearly_full": found} if found else {}
 
 
 def _notices(rows: list[tuple[int, str, str, int]], destination_id: int) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from gainsight_destination.deliver.reader import StoreReader
 from gainsight_destination.destinations.contract import Connected, Delivery
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.events.account_ids import doubt
-from gainsight_destination.events.message import GROUP_ID, Message, messages_of
+from gainsight_destination.events.message import GROUP_ID, Message, decode_body, message_id_text, messages_of
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.records import deliveries
 from gainsight_destination.resolve.duplicates import find
@@ -32,7 +32,7 @@ def trace(
         logged = log.entry_of(offset)
         return None if logged is None else messages_of(logged).get(offset)
 
-    found = find(connection, message_id, message_at)
+    found = find(connection, message_id_text(message_id) or message_id, message_at)
     if found is None:
         return None
     _, offset, _, route_id = found
@@ -67,7 +67,7 @@ def _message(message: Message, sources: dict[int, str], limited: frozenset[int])
         "previousId": message.previous_id,
         "timestamp": iso_utc(message.at_ms),
         "receivedAt": iso_utc(message.received_at_ms),
-        "body": json.loads(message.body),
+        "body": decode_body(message.body),
     }
     if message.previous_id is not None and message.source_id in limited:
         told["ignored"] = f"{told['source']} has limited trust: previousId is read as an anonymousId, not as a userId"
@@ -181,7 +181,7 @@ class _Story:
     def _said_where(self, message: Message | None) -> str:
         if message is None or self._connected is None:
             return "named by the message itself"
-        properties = json.loads(message.body)
+        properties = decode_body(message.body)
         for name in self._connected.destination.account_names:
             if properties.get(name) not in (None, ""):
                 return f"properties.{name}"

@@ -14,16 +14,21 @@ from gainsight_destination.observe import metrics
 def create_app(
     *,
     reasons: Callable[[], Sequence[str]],
+    notes: Callable[[], Sequence[str]],
     ingest_metrics: Callable[[], str],
     refresh_metrics: Callable[[], None],
 ) -> Starlette:
-    """`reasons` says why the product is not well; `refresh_metrics` brings the gauges up to date (may block)."""
+    """`reasons` says why the product is not well, `notes` what is worth knowing though it is.
+
+    `refresh_metrics` brings the gauges up to date (may block).
+    """
 
     async def health(_: Request) -> Response:
-        found = list(reasons())
+        found, noted = list(reasons()), list(notes())
+        more = {"notes": noted} if noted else {}
         if found:
-            return JSONResponse({"status": "unwell", "reasons": found}, status_code=503)
-        return JSONResponse({"status": "ok"})
+            return JSONResponse({"status": "unwell", "reasons": found, **more}, status_code=503)
+        return JSONResponse({"status": "ok", **more})
 
     async def show_metrics(_: Request) -> Response:
         await asyncio.to_thread(refresh_metrics)

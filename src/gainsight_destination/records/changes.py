@@ -8,7 +8,7 @@ deliveries themselves and their move in the books. What a transaction writes to 
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from operator import attrgetter
 from typing import Final
 
@@ -16,6 +16,7 @@ from gainsight_destination.destinations.contract import Contribution, Delivery, 
 from gainsight_destination.records import dead_letters, deliveries
 from gainsight_destination.records.books import FILTERED, Books
 from gainsight_destination.records.lanes import line_up
+from gainsight_destination.records.priorities import Arrivals, Priority
 
 NEW: Final = "new"
 
@@ -83,6 +84,7 @@ class RecordChanges:
         revision: int,
         now_ms: int,
         bounds: Bounds,
+        arrivals: Arrivals,
     ) -> None:
         self._connection = connection
         self._books = books
@@ -92,6 +94,8 @@ class RecordChanges:
         self._revision = revision
         self._now_ms = now_ms
         self._bounds = bounds
+        self._arrivals = arrivals
+        self._behind: list[_Touched] = []
         self._shared: dict[str, dict[str, _Touched]] = defaultdict(dict)
         self._own: list[tuple[_Touched, Delivery]] = []
         self._uncounted: dict[tuple[str, str, int], int] = {}
@@ -187,9 +191,10 @@ class RecordChanges:
         self._forget_earlier_touches()
 
     def _write_touched(self) -> None:
+        live = self._touched_live() if self._arrivals.mixed else None
         self._look_up()
-        self._create()
-        revived = self._make_dirty()
+        self._create(live)
+        revived = self._make_dirty(live)
         self._write_statements()
         touches = self._write_new()
         for changed in self._changed:
@@ -202,34 +207,54 @@ class RecordChanges:
         )
         self._write_tallies()
 
+    def _touched_live(self) -> set[int]:
+        """Which records are touched by more than archives, by `id`."""
+        live = {
+            id(record)
+            for delivery, records in self._new
+            if self._arrivals.is_live(delivery.offset)
+            for record in records
+        }
+        return live | {id(record) for changed in self._changed for record in changed.records}
+
+    def _priority(self, record: _Touched, live: Set[int] | None) -> Priority:
+        if live is None:
+            return self._arrivals.priority
+        return Priority.LIVE if id(record) in live else Priority.BACKFILL
+
     def _look_up(self) -> None:
         """Ids and states of the records that exist."""
         for name, shared in self._shared.items():
-            for key, record_id, state, reason in self._connection.execute(
-                "SELECT key, id, state, reason FROM records WHERE destination_id = ? AND object = ? AND shared = 1"
-                " AND key IN (SELECT value FROM json_each(?))",
+            for key, record_id, state, reason, priority in self._connection.execute(
+                "SELECT key, id, state, reason, priority FROM records"
+                " WHERE destination_id = ? AND object = ? AND shared = 1 AND key IN (SELECT value FROM json_each(?))",
                 (self._destination_id, name, json.dumps(sorted(shared))),
             ):
                 record = shared[key]
                 record.id, record.state, record.reason = record_id, state, reason
+                if priority > Priority.RETRY:
+                    self._behind.append(record)
         existing = [record for record, _ in self._own if record.id]
         if existing:
             by_id: dict[int, list[_Touched]] = {}
             for record in existing:
                 by_id.setdefault(record.id, []).append(record)
-            for record_id, state, reason in self._connection.execute(
-                "SELECT id, state, reason FROM records WHERE id IN (SELECT value FROM json_each(?))",
+            for record_id, state, reason, priority in self._connection.execute(
+                "SELECT id, state, reason, priority FROM records WHERE id IN (SELECT value FROM json_each(?))",
                 (json.dumps(sorted(by_id)),),
             ):
                 for record in by_id[record_id]:
                     record.state, record.reason = state, reason
+                    if priority > Priority.RETRY:
+                        self._behind.append(record)
 
-    def _create(self) -> None:
+    def _create(self, live: Set[int] | None) -> None:
         """Give the others an id and write them: shared ones by key, then each message's own."""
         created = [
             shared[key] for shared in self._shared.values() for key in sorted(k for k, r in shared.items() if not r.id)
         ]
         lanes: dict[int, int] = {}
+        usual = self._arrivals.priority
         (highest,) = self._connection.execute("SELECT max(id) FROM records").fetchone()
         next_id = (highest or 0) + 1
         for record in created:
@@ -245,7 +270,7 @@ class RecordChanges:
                 record.id = delivery.own_record
         self._connection.executemany(
             "INSERT INTO records (id, destination_id, object, key, shared, state, presence, version, dirty_since_ms,"
-            " due_at_ms) VALUES (?,?,?,?,?, 'dirty', 'absent', ?,?,?)",
+            " due_at_ms, priority) VALUES (?,?,?,?,?, 'dirty', 'absent', ?,?,?,?)",
             [
                 (
                     record.id,
@@ -256,6 +281,7 @@ class RecordChanges:
                     self._revision,
                     self._now_ms,
                     self._now_ms,
+                    usual if live is None else self._priority(record, live),
                 )
                 for record in created
             ],
@@ -263,22 +289,38 @@ class RecordChanges:
         if self._ordered:
             line_up(self._connection, self._destination_id, lanes)
 
-    def _make_dirty(self) -> bool:
-        """Make clean and dead records dirty; those that are dirty or parked already stay as they are.
+    def _make_dirty(self, live: Set[int] | None) -> bool:
+        """Make clean and dead records dirty; those that are dirty or parked already go sooner if they have to.
 
         Whether a dead one was revived, which moves the messages that wait for it.
         """
+        usual = self._arrivals.priority
         touched = [*self._all_shared(), *(record for record, _ in self._own)]
         self._connection.executemany(
-            "UPDATE records SET state = 'dirty', version = ?, dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
+            "UPDATE records SET state = 'dirty', version = ?, dirty_since_ms = ?, due_at_ms = ?, priority = ?"
+            " WHERE id = ?",
             [
-                (self._revision, self._now_ms, self._now_ms, record.id)
+                (
+                    self._revision,
+                    self._now_ms,
+                    self._now_ms,
+                    usual if live is None else self._priority(record, live),
+                    record.id,
+                )
                 for record in sorted((r for r in touched if r.state == "clean"), key=_id_of)
             ],
         )
         self._connection.executemany(  # what moves away from a record leaves no touch that would tell
             "UPDATE records SET version = ? WHERE id = ?",
             sorted({(self._revision, record.id) for changed in self._changed for record in changed.records}),
+        )
+        self._connection.executemany(
+            "UPDATE records SET priority = min(priority, iif(attempts > 0, 1, 0)) WHERE id = ?",
+            [
+                (record.id,)
+                for record in self._behind
+                if record.state != "clean" and self._priority(record, live) == Priority.LIVE
+            ],
         )
         dead = {record.id for record in touched if record.state == "dead"}
         for record_id in sorted(dead):

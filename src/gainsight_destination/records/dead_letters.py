@@ -13,6 +13,7 @@ from gainsight_destination.errors import UserError
 from gainsight_destination.records.books import Books
 from gainsight_destination.records.deliveries import shift_waiting
 from gainsight_destination.records.lanes import step_aside
+from gainsight_destination.records.priorities import Priority
 
 OPEN: Final = "open"
 RETRIED: Final = "retried"
@@ -88,8 +89,9 @@ def revive(connection: sqlite3.Connection, books: Books, record_id: int, now_ms:
     """Give a dead record another chance, because a person says so."""
     shift_waiting(connection, books, record_id, dead=-1)
     connection.execute(
-        "UPDATE records SET state = 'dirty', reason = '', attempts = 0, dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
-        (now_ms, now_ms, record_id),
+        "UPDATE records SET state = 'dirty', reason = '', attempts = 0, dirty_since_ms = ?, due_at_ms = ?,"
+        " priority = max(priority, ?) WHERE id = ?",
+        (now_ms, now_ms, Priority.RETRY, record_id),
     )
     step_aside(connection, record_id)
     _settle(connection, record_id, RETRIED, now_ms)
@@ -101,8 +103,8 @@ def try_changed(connection: sqlite3.Connection, books: Books, record_id: int, no
     (attempts,) = connection.execute("SELECT attempts FROM records WHERE id = ?", (record_id,)).fetchone()
     wait_ms = min(LONGEST_WAIT_MS, FIRST_WAIT_MS << min(max(attempts - 1, 0), 10))
     connection.execute(
-        "UPDATE records SET state = 'dirty', reason = '', dirty_since_ms = ?, due_at_ms = ? WHERE id = ?",
-        (now_ms, now_ms + wait_ms, record_id),
+        "UPDATE records SET state = 'dirty', reason = '', dirty_since_ms = ?, due_at_ms = ?, priority = ? WHERE id = ?",
+        (now_ms, now_ms + wait_ms, Priority.RETRY, record_id),
     )
 
 

@@ -18,6 +18,7 @@ from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges
 from gainsight_destination.records.notices import note
+from gainsight_destination.records.priorities import Arrivals
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
@@ -131,6 +132,7 @@ class _Batch:
         (self._revision,) = self._connection.execute(
             "UPDATE reader SET revision = revision + 1 RETURNING revision"
         ).fetchone()
+        arrivals = Arrivals(entries)
         self._changes = {
             connected.id: RecordChanges(
                 self._connection,
@@ -141,6 +143,7 @@ class _Batch:
                 revision=self._revision,
                 now_ms=now_ms,
                 bounds=_Bounds(resolver, connected),
+                arrivals=arrivals,
             )
             for connected in resolver._destinations
         }
@@ -166,7 +169,7 @@ class _Batch:
     def set_aside(self) -> None:
         (logged,) = self._entries
         source_id, count = logged.entry.source_id, logged.entry.count
-        self._count_read(Counter({source_id: count}))
+        self._count_read()
         self._enter(source_id, DISCARDED, INTERNAL_ERROR, count)
         self._notice(INTERNAL_ERROR, "", logged.offset)
         self._finish()
@@ -176,9 +179,7 @@ class _Batch:
     def _read(self) -> list[Message]:
         messages: list[Message] = []
         discarded: Counter[tuple[int, str]] = Counter()
-        read: Counter[int] = Counter()
         for logged in self._entries:
-            read[logged.entry.source_id] += logged.entry.count
             for item in read_entry(logged):
                 if isinstance(item, Discarded):
                     discarded[item.source_id, item.reason] += 1
@@ -186,14 +187,19 @@ class _Batch:
                     messages.append(item)
         for (source_id, reason), count in discarded.items():
             self._enter(source_id, DISCARDED, reason, count)
-        self._count_read(read)
+        self._count_read()
         return messages
 
-    def _count_read(self, read: Counter[int]) -> None:
+    def _count_read(self) -> None:
+        messages: Counter[int] = Counter()
+        body_bytes: Counter[int] = Counter()
+        for logged in self._entries:
+            messages[logged.entry.source_id] += logged.entry.count
+            body_bytes[logged.entry.source_id] += len(logged.entry.body)
         self._connection.executemany(
-            "INSERT INTO read_messages (source_id, messages) VALUES (?,?)"
-            " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
-            list(read.items()),
+            "INSERT INTO read_messages (source_id, messages, body_bytes) VALUES (?,?,?) ON CONFLICT DO UPDATE"
+            " SET messages = messages + excluded.messages, body_bytes = body_bytes + excluded.body_bytes",
+            [(source_id, count, body_bytes[source_id]) for source_id, count in messages.items()],
         )
 
     def _enter(self, source_id: int, state: str, reason: str, count: int) -> None:
@@ -233,6 +239,8 @@ class _Batch:
         learned: list[_Learned] = []
         for message in messages:
             route, said, scopes = routes[message.offset], read_said(message), []
+            for remark in message.remarks:
+                self._notice(remark, "", message.offset)
             user_id = None if message.user_id is None else users[message.user_id]
             anonymous_id = None if message.anonymous_id is None else visitors[message.anonymous_id]
             if user_id is None:

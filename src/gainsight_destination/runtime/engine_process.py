@@ -28,6 +28,7 @@ def run_engine_process(data_dir: Path, console_fd: int, retention: Retention) ->
     """Run the engine until TERM, or until the parent is gone; return the exit code."""
     link = ParentLink()
     link.follow(STDIN)
+    link.told.wait()
     listener = socket.socket(fileno=console_fd)
     try:
         with RoleLock(data_dir, "engine"):

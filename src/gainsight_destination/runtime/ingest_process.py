@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,10 +20,13 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.group_commit import GroupCommit
 from gainsight_destination.events.timestamps import iso_utc
+from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.app import IngestApp
+from gainsight_destination.ingest.levels import LevelWatch, refused_now
 from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.server import IngestServer
 from gainsight_destination.ingest.sources import StoredSources
+from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
 from gainsight_destination.runtime.options import address_of
@@ -63,8 +67,11 @@ class IngestProcess:
         ingest: socket.socket,
         console: socket.socket,
         engine_command: Sequence[str],
+        engine: "Popen[bytes] | None" = None,
         read_sources: Callable[[sqlite3.Connection], Iterable[Source]],
         clock: Clock,
+        marks: Watermarks,
+        max_connections: int,
         announce: Callable[[Started], None],
         public_url: PublicUrl | None = None,
         tls: "Tls | None" = None,
@@ -74,11 +81,16 @@ class IngestProcess:
         self._commits = GroupCommit(log, clock=clock)
         self._sources = StoredSources(state_path, clock=clock, read_sources=read_sources)
         self._sources.refresh()
-        self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()])
+        self._admission = Admission(clock, marks)
+        self._levels = LevelWatch(self._admission, log, state_path, self._sources, clock=clock)
+        self._levels.judge(self._levels.look())
+        self._levels.tell()
+        self._supervisor = EngineSupervisor(engine_command, clock=clock, pass_fds=[console.fileno()], started=engine)
         app = IngestApp(
             log=self._commits,
             sources=self._sources,
             clock=clock,
+            admission=self._admission,
             unwell=self.troubles,
             public_url=public_url,
             certificate_expires=lambda: tls.expires() if tls else None,
@@ -86,8 +98,14 @@ class IngestProcess:
         ingest_url = address_of(ingest).url("https" if tls else "http")
         has_sources = not self._sources.is_empty()
         started = Started(ingest_url, address_of(console).url(), public_url=public_url, has_sources=has_sources)
-        context = tls.context if tls else None
-        self._server = IngestServer(app, ingest, clock=clock, opened=lambda: announce(started), tls=context)
+        self._server = IngestServer(
+            app,
+            ingest,
+            clock=clock,
+            opened=lambda: announce(started),
+            max_connections=max_connections,
+            tls=tls.context if tls else None,
+        )
 
     async def run(self) -> int:
         """Serve until TERM or INT, or until a part ends by itself; then drain and return the exit code."""
@@ -95,6 +113,7 @@ class IngestProcess:
         engine = asyncio.create_task(self._supervisor.run(), name="engine")
         watching = {
             asyncio.create_task(self._sources.watch(), name="sources"),
+            asyncio.create_task(self._levels.watch(), name="levels"),
             asyncio.create_task(self._tell_engine(), name="reports"),
         }
         if self._tls is not None:
@@ -119,12 +138,27 @@ class IngestProcess:
         troubles = self._sources.troubles()
         if failure := self._commits.failure:
             troubles.append(f"the event log cannot be written since {iso_utc(failure.since_ms)}: {failure.reason}")
+        if closed := self._admission.closed:
+            troubles.append(f"all messages are refused since {iso_utc(closed.since_ms)}: {closed.refusal.words}")
+        if (since_ms := self._server.open.crowded_since_ms) is not None:
+            troubles.append(
+                f"new connections are refused since {iso_utc(since_ms)}: "
+                f"no more than {self._server.open.max_connections:,} may be open (--max-connections)"
+            )
         return [*troubles, *self._tls.troubles()] if self._tls else troubles
+
+    def _notes(self) -> list[str]:
+        """What a person may want to know though the product works."""
+        return [
+            f'source "{name}" is refused since {iso_utc(told["since"])}: {told["words"]}'
+            for name, told in refused_now(self._admission)["sources"].items()
+        ]
 
     async def _tell_engine(self) -> None:
         """Report to the engine, which owns the private port, again and again."""
         while True:
-            self._supervisor.tell(IngestReport(metrics.text_of(metrics.INGEST), tuple(self._own_troubles())))
+            text, troubles, notes = metrics.text_of(metrics.INGEST), self._own_troubles(), self._notes()
+            self._supervisor.tell(IngestReport(text, tuple(troubles), tuple(notes)))
             await self._clock.sleep(REPORT_SECONDS)
 
 

@@ -1,8 +1,8 @@
 """The engine's end of the pipe from its parent, the ingest process.
 
 The pipe says two things. Its lines are JSON reports of what the other process measures and suffers, so that the
-private port can show them. Its end means that the parent is gone, by whatever death: then this process stops too,
-since nobody would start, stop or watch it.
+private port can show them; the first one lets the engine begin. Its end means that the parent is gone, by whatever
+death: then this process stops too, since nobody would start, stop or watch it.
 """
 
 import os
@@ -20,10 +20,14 @@ READ_BYTES = 65_536
 
 
 class IngestReport(msgspec.Struct, frozen=True):
-    """What the ingest process says about itself: its metrics in the Prometheus text format, and its troubles."""
+    """What the ingest process says about itself.
+
+    Its metrics in the Prometheus text format, its troubles, and what else is worth knowing.
+    """
 
     metrics: str = ""
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def stop_this_process() -> None:
@@ -38,6 +42,8 @@ class ParentLink:
     """Reads the pipe in a thread of its own; `report` is the newest that came."""
 
     report: IngestReport = field(default_factory=IngestReport)
+    told: threading.Event = field(default_factory=threading.Event)
+    """Set by the first report: the parent has prepared everything, and the engine may begin."""
 
     def follow(self, pipe_fd: int, *, gone: Callable[[], None] = stop_this_process) -> threading.Thread:
         """Read until the pipe ends, then call `gone`.
@@ -51,6 +57,7 @@ class ParentLink:
                 *lines, unread = (unread + piece).split(b"\n")
                 if lines:
                     self.report = msgspec.json.decode(lines[-1], type=IngestReport)
+                    self.told.set()
             gone()
 
         thread = threading.Thread(target=read, name="parent-link", daemon=True)

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gainsight_destination.errors import UserError
+from gainsight_destination.ingest import limits
 from gainsight_destination.ingest.public_url import PublicUrl
+from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.runtime.link import ParentLink
 
 DAY_MS = 86_400_000
 GB_BYTES = 1_000_000_000
+NO_MARKS = Watermarks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,14 @@ class Retention:
         return round(self.gigabytes * GB_BYTES)
 
 
+def marks(max_backlog_gb: float, min_free_disk_gb: float | None) -> Watermarks:
+    """The marks of the public port, from options in gigabytes."""
+    return Watermarks(
+        max_backlog_bytes=round(max_backlog_gb * GB_BYTES),
+        min_free_bytes=None if min_free_disk_gb is None else round(min_free_disk_gb * GB_BYTES),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """`serve` as the person asked for it."""
@@ -62,6 +73,8 @@ class ServeOptions:
     console: Address
     workspace_file: Path | None = None
     retention: Retention = Retention()
+    marks: Watermarks = NO_MARKS
+    max_connections: int = limits.CONNECTIONS
     public_url: PublicUrl | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None

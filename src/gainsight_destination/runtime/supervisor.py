@@ -5,15 +5,18 @@ log. An engine that says it cannot go on (exit code 78) is not: the whole `serve
 """
 
 import asyncio
+import os
 import signal
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
+from contextlib import suppress
+from subprocess import Popen
 
 import msgspec
 import structlog
 
 from gainsight_destination.clock import Clock
 from gainsight_destination.observe import metrics
+from gainsight_destination.runtime.child import start_child
 from gainsight_destination.runtime.link import STOP_SECONDS, IngestReport
 
 CANNOT_GO_ON = 78
@@ -28,13 +31,25 @@ logger = structlog.get_logger(__name__)
 
 
 class EngineSupervisor:
-    """Starts `command`, watches it, and speaks to it through its standard input (see runtime/link.py)."""
+    """Starts `command`, watches it, and speaks to it through its standard input (see runtime/link.py).
 
-    def __init__(self, command: Sequence[str], *, clock: Clock, pass_fds: Sequence[int] = ()) -> None:
+    `started` is a process of this command that runs already.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        clock: Clock,
+        pass_fds: Sequence[int] = (),
+        started: "Popen[bytes] | None" = None,
+    ) -> None:
         self._command = command
         self._clock = clock
-        self._pass_fds = tuple(pass_fds)
-        self._process: Process | None = None
+        self._pass_fds = pass_fds
+        self._started = started
+        self._process: Popen[bytes] | None = None
+        self._report = self._unsent = b""
         self._stopping = False
         self._trouble: str | None = "it is being started"
 
@@ -60,20 +75,31 @@ class EngineSupervisor:
             delay_seconds = min(delay_seconds * 2, LONGEST_RESTART_SECONDS)
 
     async def _run_once(self) -> int:
-        # Of its own session, so that Ctrl-C reaches it only through us, after the last request was stored.
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, pass_fds=self._pass_fds, start_new_session=True
-        )
-        if self._stopping:
-            self._process.terminate()
-        self._trouble = None
-        return await self._process.wait()
+        process, self._started = self._started or start_child(self._command, self._pass_fds), None
+        assert process.stdin is not None
+        with process.stdin as pipe:
+            os.set_blocking(pipe.fileno(), False)
+            self._process, self._unsent = process, self._report
+            self._send()
+            if self._stopping:
+                process.terminate()
+            self._trouble = None
+            return await asyncio.to_thread(process.wait)
 
     def tell(self, report: IngestReport) -> None:
-        """Send a report; one that the engine has no time to read is left out."""
-        pipe = self._process.stdin if self._process and self._process.returncode is None else None
-        if pipe is not None and not pipe.is_closing() and not pipe.transport.get_write_buffer_size():
-            pipe.write(msgspec.json.encode(report) + b"\n")
+        """Send a report; one that the engine has no time to read is left out. The first lets it begin."""
+        self._report = msgspec.json.encode(report) + b"\n"
+        self._send()
+        if not self._unsent:
+            self._unsent = self._report
+            self._send()
+
+    def _send(self) -> None:
+        """Write as much of what is begun as the pipe takes now."""
+        if self._unsent and self._process is not None and self._is_alive():
+            assert self._process.stdin is not None
+            with suppress(BlockingIOError, BrokenPipeError):
+                self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent) :]
 
     async def stop(self, running: "asyncio.Task[int]") -> None:
         """Ask the engine to stop; end it when that takes longer than STOP_SECONDS. `running` is the task of `run`."""
@@ -89,8 +115,9 @@ class EngineSupervisor:
             await asyncio.wait({running})
 
     def _is_alive(self) -> bool:
+        """Whether it runs, as far as its waiting thread knows."""
         return self._process is not None and self._process.returncode is None
 
     def _signal(self, signal_number: int) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.send_signal(signal_number)

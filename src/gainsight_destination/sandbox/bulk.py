@@ -23,7 +23,7 @@ from gainsight_destination.sandbox.lookups import Lookup, helper_names, read_loo
 from gainsight_destination.sandbox.rows import Record, insert_row, rows_matching, update_row
 from gainsight_destination.sandbox.schema import Field, Object, get_object
 from gainsight_destination.sandbox.tenant import Tenant
-from gainsight_destination.sandbox.validate import RefusedRecordError, RefusedValueError, check_values
+from gainsight_destination.sandbox.validate import RefusedRecordError, RefusedValueError, check_unique, check_values
 
 BULK: Final = "bulk"
 MAX_FILE_BYTES: Final = 80_000_000
@@ -39,9 +39,18 @@ class BulkJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lookups: dict[str, Any] = {}
 
 
+PERSON_BY_EMAIL: Final[Mapping[str, Any]] = {
+    "Person_Id__gc": {
+        "fields": {"personEmail": "Email"},
+        "lookupField": "Gsid",
+        "objectName": "person",
+        "multiMatchOption": "FIRSTMATCH",
+        "onNoMatch": "NULLABLE",
+    }
+}
 SEEDED_JOBS: Final[Mapping[str, BulkJob]] = {
-    "segment-event": BulkJob("Segment_Event__gc", keys=("Message_Id__gc",)),
-    "segment-usage-daily": BulkJob("Segment_Usage_Daily__gc", keys=("Usage_Key__gc",)),
+    "segment-event": BulkJob("Segment_Event__gc", keys=("Message_Id__gc",), lookups=dict(PERSON_BY_EMAIL)),
+    "segment-usage-daily": BulkJob("Segment_Usage_Daily__gc", keys=("Usage_Key__gc",), lookups=dict(PERSON_BY_EMAIL)),
 }
 
 
@@ -138,6 +147,7 @@ def _import(tenant: Tenant, target: Object, job: BulkJob, lookups: list[Lookup],
     for match in known:
         update_row(tenant, target, match["Gsid"], values)
     if not known:
+        check_unique(tenant, target, values)
         insert_row(tenant, target, values)
 
 

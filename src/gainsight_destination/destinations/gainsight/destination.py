@@ -1,7 +1,7 @@
 """The Gainsight destination as the engine sees it: placement, projection and delivery put together."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -25,12 +25,19 @@ from gainsight_destination.destinations.contract import (
     Reference,
     Rejected,
     Submitted,
+    TransientError,
     Windows,
 )
-from gainsight_destination.destinations.gainsight import requests
+from gainsight_destination.destinations.gainsight import files, requests
 from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, USAGE, place
 from gainsight_destination.destinations.gainsight.projection import Projection
-from gainsight_destination.destinations.gainsight.responses import NO_MATCH, read_answer, records_of
+from gainsight_destination.destinations.gainsight.responses import (
+    NO_COMPANY,
+    NO_ROW,
+    NO_ROWS,
+    read_answer,
+    records_of,
+)
 from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.events.account_ids import normalise_account_id, spellings
@@ -41,12 +48,17 @@ INTEGRATION_NAME: Final = "Gainsight"
 
 SUPPORTED: Final = frozenset({"identify", "track", "group"})
 KEY_FIELDS: Final = {EVENT: "Message_Id__gc", USAGE: "Usage_Key__gc"}
+LOW_VOLUME_ROWS: Final = 1_000_000
+"""Gainsight documents that a Low Volume object, the only kind that its REST API writes, holds so many."""
 UNKNOWN_COMPANY: Final = "unknown_company"
 RECHECK_COMPANY_SECONDS: Final = 1_860.0
 """A little longer than an absence is trusted, so that the recheck does ask Gainsight."""
 ASYNC_FROM_PEOPLE: Final = 3
 """From this many people on, one asynchronous call and the look at its result cost less than single calls."""
 FIRST_POLL_SECONDS: Final = 5.0
+FIRST_FILE_POLL_SECONDS: Final = 30.0
+FILE_ENDED: Final = frozenset({"COMPLETED", "FAILED", "ABORTED"})
+"""Gainsight documents the first; the others are those of its export."""
 METADATA_FRESH_MS: Final = 12 * 3_600_000
 """Metadata is read again after so long; at once after a refusal, a pause or a retry, when it may have changed."""
 
@@ -67,6 +79,10 @@ class GainsightDestination:
                 per_message=name == EVENT,
                 referenced=name in (COMPANY, PERSON),
                 upserted=name == PERSON,
+                calls_per_batch=2 if name == PERSON else 1,
+                max_rows=LOW_VOLUME_ROWS if name in KEY_FIELDS else None,
+                upload_from=files.UPLOAD_FROM_RECORDS if self._job_id(name) else None,
+                upload_records=files.MAX_FILE_RECORDS if self._job_id(name) else 0,
             )
             for name, wanted in (
                 (COMPANY, True),
@@ -76,7 +92,13 @@ class GainsightDestination:
             )
             if wanted
         )
-        self.limits = Limits(settings.calls_per_minute, settings.calls_per_day, settings.flush_seconds)
+        self.limits = Limits(
+            settings.calls_per_minute,
+            settings.calls_per_day,
+            settings.flush_seconds,
+            uploads_per_hour=files.FILES_PER_HOUR,
+            uploads_per_day=files.FILES_PER_DAY,
+        )
         self.windows = Windows(
             park_ms=int(settings.park_days * DAY_MS),
             parked_then_deliver=settings.parked_then == "deliver",
@@ -89,6 +111,10 @@ class GainsightDestination:
         self._described_at_ms: dict[str, int] = {}
         self._people_in_bulk = True
         self._companies_listed = False
+
+    def _job_id(self, object_name: str) -> str | None:
+        """The import job of an object, if one is set up; people cannot have one, and companies need none."""
+        return self.settings.bulk_jobs.get(self.api_name(object_name)) if object_name in KEY_FIELDS else None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -204,7 +230,7 @@ class GainsightDestination:
         try:
             return [row for row in records_of(read_answer(call, answer)) if row.get("Gsid")]
         except BatchRejectedError as error:
-            if error.code in (NO_MATCH, "GSOBJ_1XXX"):
+            if error.code in NO_ROWS.codes:
                 return []
             raise
 
@@ -234,7 +260,7 @@ class GainsightDestination:
             try:
                 await _write(call, changed, calls)
             except BatchRejectedError as error:
-                if error.code != NO_MATCH or len(changed) > 1:
+                if error.code not in NO_COMPANY.codes or len(changed) > 1:
                     raise
                 await calls.learned({changed[0].references[0]: None})
                 outcomes[changed[0].record.id] = Deferred(0, "its Company is gone; look again")
@@ -303,6 +329,8 @@ class GainsightDestination:
     async def poll(
         self, remote_job_id: str, object_name: str, records: Sequence[tuple[int, bytes]], calls: Calls
     ) -> Mapping[int, Outcome] | None:
+        if object_name in KEY_FIELDS:
+            return await self._poll_file(remote_job_id, records, calls)
         call = requests.people_status(remote_job_id, self.settings)
         answer = await calls.send(call)
         data = read_answer(call, answer)
@@ -324,10 +352,7 @@ class GainsightDestination:
     ) -> Mapping[int, Outcome]:
         object_name = drafts[0].record.object
         rows = {draft.record.id: requests.row(draft, remote_ids) for draft in drafts}
-        digests = {
-            d.record.id: digest([rows[d.record.id], [remote_ids.get(r) is not None for r in d.references]])
-            for d in drafts
-        }
+        digests = {d.record.id: _row_digest(rows[d.record.id], d, remote_ids) for d in drafts}
         changed = [draft for draft in drafts if digests[draft.record.id] != draft.record.delivered_digest]
         outcomes: dict[int, Outcome] = {
             draft.record.id: Delivered(digests[draft.record.id], missing=_missing(draft, remote_ids))
@@ -345,10 +370,77 @@ class GainsightDestination:
         try:
             await _write(call, changed, calls)
         except BatchRejectedError as error:
-            if not update or error.code != NO_MATCH or len(changed) > 1:
+            if not update or error.code not in NO_ROW.codes or len(changed) > 1:
                 raise
             outcomes[changed[0].record.id] = Deferred(0, "its row is gone; insert it again", presence="absent")
         return outcomes
+
+    # -- files
+
+    async def upload(self, drafts: AsyncIterator[Sequence[Draft]], calls: Calls) -> Mapping[int, Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        file: files.CsvFile | None = None
+        carried: list[tuple[Record, bytes, tuple[Reference, ...]]] = []
+        is_full = False
+        async for chunk in drafts:
+            remote_ids = await self._company_ids({r for d in chunk for r in d.references if r.object == COMPANY}, calls)
+            remote_ids |= await calls.known([r for d in chunk for r in d.references if r.object == PERSON])
+            for draft in chunk:
+                record, row = draft.record, requests.row(draft, remote_ids)
+                file = file or files.CsvFile(files.columns(record.object, self.settings))
+                digested, missing = _row_digest(row, draft, remote_ids), _missing(draft, remote_ids)
+                if digested == record.delivered_digest:
+                    outcomes[record.id] = Delivered(digested, missing=missing)
+                    continue
+                line = file.line_of(row, clears=record.presence == "present")
+                if line is None:
+                    outcomes[record.id] = Deferred(0, "CSV cannot say it", batch_limit=requests.MAX_RECORDS)
+                elif file.add(line):
+                    carried.append((record, digested, missing))
+                else:
+                    is_full = True
+                    break
+            if is_full:
+                break
+        if file is None or not carried:
+            return outcomes
+        if len(carried) < files.UPLOAD_FROM_RECORDS and not is_full:
+            few = Deferred(0, "too few for a file", batch_limit=requests.MAX_RECORDS)
+            return outcomes | {record.id: few for record, _, _ in carried}
+        return outcomes | await self._import(file, carried, calls)
+
+    async def _import(
+        self, file: files.CsvFile, carried: Sequence[tuple[Record, bytes, tuple[Reference, ...]]], calls: Calls
+    ) -> dict[int, Outcome]:
+        job_id = self._job_id(carried[0][0].object)
+        assert job_id is not None
+        call = files.import_file(job_id, file.content())
+        answer = await calls.send(call, [record for record, _, _ in carried])
+        data = read_answer(call, answer)
+        status_id = data.get("statusId") if isinstance(data, Mapping) else None
+        if not status_id:  # it was taken, but cannot be asked for
+            raise TransientError("Gainsight gave no statusId for a file", call, answer)
+        return {
+            record.id: Submitted(str(status_id), digested, FIRST_FILE_POLL_SECONDS, missing, upload=True)
+            for record, digested, missing in carried
+        }
+
+    async def _poll_file(
+        self, status_id: str, records: Sequence[tuple[int, bytes]], calls: Calls
+    ) -> Mapping[int, Outcome] | None:
+        """A row that may have been refused goes by a call, which tells for sure and keeps what was said of it."""
+        call = files.import_status(status_id)
+        data = read_answer(call, await calls.send(call))
+        if not isinstance(data, Mapping) or data.get("status") not in FILE_ENDED:
+            return None
+        count = data.get("count")
+        written = count.get("success") if isinstance(count, Mapping) else None
+        doubtful = files.doubtful_rows(data.get("errors"), len(records), written)
+        again = Deferred(0, "its row may have been refused", batch_limit=requests.MAX_RECORDS)
+        return {
+            record_id: again if position in doubtful else Delivered(digested)
+            for position, (record_id, digested) in enumerate(records)
+        }
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         object_name = drafts[0].record.object
@@ -370,6 +462,10 @@ def digest(content: Any) -> bytes:
     """Identifies what was delivered, so that an unchanged record costs no call."""
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _row_digest(row: Mapping[str, Any], draft: Draft, remote_ids: Mapping[Reference, str | None]) -> bytes:
+    return digest([row, [remote_ids.get(reference) is not None for reference in draft.references]])
 
 
 def _held(drafts: Sequence[Draft]) -> dict[int, Outcome]:

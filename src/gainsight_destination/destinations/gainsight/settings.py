@@ -135,8 +135,9 @@ def warnings(settings: GainsightSettings) -> list[str]:
         found.append(f"companyFields maps to {settings.account_field}, which is set from the account id only")
     if settings.triggers:
         found.append("triggers are checked and kept, and not fired yet")
-    if settings.bulk_jobs:
-        found.append("bulkJobs are checked and kept, and not used yet")
+    for name in settings.bulk_jobs:
+        if name not in (settings.event_object, settings.usage_object):
+            found.append(f"bulkJobs has a job for {name}, which is neither eventObject nor usageObject; it is not used")
     return found
 
 

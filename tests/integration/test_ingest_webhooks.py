@@ -4,6 +4,7 @@ import base64
 import gzip
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,36 @@ async def test_half_a_surrogate_pair_does_not_break_the_signature(ingest: Ingest
     batch = b"[" + cut + b"," + SECOND + b"]"
     assert await send(client, "lenient", batch, {"X-Signature": sha1(cut)}) == (200, SUCCESS)
     assert b"Sold \\ufffd" in ingest.entries()[0].body
+
+
+async def test_the_first_message_is_found_whatever_it_holds(ingest: Ingest, client: httpx.AsyncClient) -> None:
+    """Brackets and quotes inside of texts, objects in objects, bytes that are no UTF-8: the signature fits."""
+    for first in (
+        rb'{"a":"}]\"{[","b":[{"c":{}},[]],"\\":"\\\\"}',
+        b'{"a":"\xff\xfe"}',
+        b"{}",
+        b'{"a":"' + b"x" * 70_000 + b'"}',
+    ):
+        for body, status in ((b"[%b]", 200), (b"[%b,{}]", 503), (b"[ %b ] ", 200), (b"[%b}]", 503)):
+            answer = await send(client, "segment", body % first, {"X-Signature": sha1(first)})
+            assert answer[0] == status, (first[:40], body)
+
+
+async def test_what_is_not_proven_is_not_read(ingest: Ingest, client: httpx.AsyncClient) -> None:
+    """Anybody may know the URL: what somebody else sends there costs little, however it is made."""
+    start = b'{"a":'
+    for body in (
+        b"[" + b"0," * 4_000_000 + b"0]",
+        b"[" + b"{}," * 2_700_000 + b"{}]",
+        b"[" + start * 1_600_000,
+        b'[{"a":"' + b'\\"' * 4_000_000,
+        b"[" + b" " * 8_000_000,
+    ):
+        headers = {"X-Signature": sha1(b"x"), "Content-Encoding": "gzip"}
+        packed = gzip.compress(body, compresslevel=1)
+        started = time.process_time()
+        assert (await send(client, "segment", packed, headers))[1]["code"] == "wrong_signature"
+        assert time.process_time() - started < 0.25
 
 
 async def test_an_unsigned_tail_is_refused_unless_it_is_allowed(ingest: Ingest, client: httpx.AsyncClient) -> None:

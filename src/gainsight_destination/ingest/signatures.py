@@ -31,11 +31,11 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A body as it came: the whole of it, the message it holds or the first of them, and how many there are."""
+    """A body as it came: the whole of it, the message it holds or the first of them, and whether that is all."""
 
     body: bytes
     first: bytes
-    count: int
+    alone: bool
 
 
 def check(webhook: Webhook, headers: Headers, signed: Signed, now_ms: int) -> None:
@@ -55,7 +55,7 @@ def check_segment(webhook: Webhook, headers: Headers, signed: Signed, now_ms: in
     if not (first := headers.get(b"x-signature")):
         raise SignatureError(NO_SIGNATURE, "There is no X-Signature; set the Shared Secret in Segment's webhook")
     refuse_unless(signed_by_hex(webhook, first, signed.first))
-    if signed.count > 1 and webhook.unsigned_tail is UnsignedTail.REFUSE:
+    if not signed.alone and webhook.unsigned_tail is UnsignedTail.REFUSE:
         raise SignatureError(
             UNSIGNED_TAIL,
             "Only the first message of this batch is signed; switch on X-Segment-Signature in Segment's webhook, "

@@ -15,7 +15,7 @@ from gainsight_destination.destinations.contract import Call
 from gainsight_destination.destinations.messages import MessageDestination
 from gainsight_destination.destinations.webhook.settings import STANDARD_PREFIX, WebhookSettings
 
-PLAIN_ID: Final = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
+PLAIN_ID: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 """A message id that can stand in a header as it is. Others are hashed: the body has them."""
 
 

@@ -260,13 +260,16 @@ async def test_standard_webhooks_expire(ingest: Ingest, client: httpx.AsyncClien
 
 async def test_the_webhook_id_stands_in_for_message_ids(ingest: Ingest, client: httpx.AsyncClient) -> None:
     """A repeated webhook has the same id, so messages without one of their own get the same id each time."""
-    for without in (b"{%b}", b'{"messageId":null,%b}', b'{"messageId":"",%b}'):
+    for without in (
+        b"{%b}",
+        *(b'{"messageId":' + sent + b",%b}" for sent in (b"null", b'""', b'" "', b"true", b"[1]")),
+    ):
         item = without % b'"type":"track","userId":"u","event":"e"'
         batch = b"[" + item + b", " + MESSAGE + b"]"
         for body, id_ in [(item, 'msg_"1'), (batch, "msg_2")]:
             assert await send(client, "standard", body, standard(body, id_=id_)) == (200, SUCCESS)
     ids = [isinstance(message, Message) and message.message_id for message in messages(ingest)]
-    assert ids == ['msg_"1', "msg_2:0", "m-1"] * 3
+    assert ids == ['msg_"1', "msg_2:0", "m-1"] * 6
 
 
 async def test_our_own_webhook_destination_is_understood(ingest: Ingest, client: httpx.AsyncClient) -> None:

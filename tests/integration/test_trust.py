@@ -288,3 +288,18 @@ async def test_a_company_gets_its_field_back(memory_path: Path) -> None:
         assert (books["filtered"], books["parked"]) == ({"untrusted_account": 2}, {"unknown_company": 1})
         waiting = await delivery.read("SELECT count(*) FROM records WHERE object = 'company' AND state = 'parked'")
         assert waiting == [(1,)]  # acme; nobody asks for the other any more
+
+
+def test_what_full_trust_says_again_counts_as_its_own(guarded: Pipeline) -> None:
+    """A message that came live from a limited source, and long after in an archive of a trusted one, places its user."""
+    said = group("u1", A, messageId="m1", timestamp=at(0))
+    guarded.send(said, source=WEBSITE)
+    guarded.resolve()
+    guarded.now_ms += 8 * DAY_MS
+    guarded.query("DELETE FROM seen")
+    guarded.send(said, source=SERVER)
+    guarded.resolve()
+    guarded.restart()
+    guarded.send(track("u1", messageId="t1", properties={"accountId": B}), source=WEBSITE)
+    guarded.resolve()
+    assert account_of(guarded, "t1") == A

@@ -35,7 +35,6 @@ METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 """Segment's webhook lets its user choose among these."""
 RETRY_SECONDS: Final = 60
 LOG_EVERY_MS: Final = 60_000
-BLANK: Final = frozenset({b"", b"null", b'""'})
 WHITESPACE: Final = b" \t\r\n"
 LONGEST_FIRST_BYTES: Final = limits.BATCH_BYTES
 """How far the end of a batch's first message is looked for: Segment sends on what was at most 32 KB."""
@@ -153,7 +152,14 @@ def with_message_ids(webhook: Webhook, headers: dict[bytes, bytes], read: ReadBo
 
 def with_message_id(item: bytes, message_id: str) -> bytes:
     """The message with this id if it has none. It goes to the end: of a name that is there twice the last counts."""
-    if not item.startswith(b"{") or bytes(decode_identified(item).messageId) not in BLANK:
+    if not item.startswith(b"{") or is_id(bytes(decode_identified(item).messageId)):
         return item
     separator = b"" if item[1:-1].strip(WHITESPACE) == b"" else b","
     return item[:-1] + separator + b'"messageId":' + json.dumps(message_id).encode() + b"}"
+
+
+def is_id(sent: bytes) -> bool:
+    """Whether this JSON is taken for an id: text that is not blank, or a number."""
+    if sent.startswith(b'"'):
+        return bool(json.loads(sent).strip())
+    return sent[:1].isdigit() or sent.startswith(b"-")

@@ -316,8 +316,9 @@ class IdentityGraph:
         )
         write("INSERT OR IGNORE INTO linked (user_id, identity_id) VALUES (?,?)", sorted(self._new_members))
         write(
-            "INSERT OR IGNORE INTO account_facts (identity_id, at_ms, message_id, name, account_id, source_id)"
-            " VALUES (?,?,?,?,?,?)",
+            "INSERT INTO account_facts (identity_id, at_ms, message_id, name, account_id, source_id)"
+            " VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET source_id = excluded.source_id"  # the more trusted one
+            " WHERE source_id IN (SELECT source_id FROM limited_sources)",
             [(identity_id, *said) for identity_id, all_said in sorted(self._new_accounts.items()) for said in all_said],
         )
         write(

@@ -291,7 +291,7 @@ async def test_a_company_gets_its_field_back(memory_path: Path) -> None:
 
 
 def test_what_full_trust_says_again_counts_as_its_own(guarded: Pipeline) -> None:
-    """A message that came live from a limited source, and long after in an archive of a trusted one, places its user."""
+    """What came live from a limited source, and long after in an archive of a trusted one, places its user."""
     said = group("u1", A, messageId="m1", timestamp=at(0))
     guarded.send(said, source=WEBSITE)
     guarded.resolve()

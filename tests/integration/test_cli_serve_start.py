@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.test_cli_program import ENVIRON, FILE, run
+from tests.support.system import children, free_port, healthy, wait_until
 
 ANYWHERE = ("--ingest", "127.0.0.1:0", "--console", "127.0.0.1:0")
 
@@ -98,3 +99,45 @@ def test_the_banner_comes_first_and_the_end_is_said(tmp_path: Path) -> None:
     lines = shown.decode().splitlines()
     assert lines[0] == "gainsight-destination is running. Stop it with Ctrl-C."
     assert lines[-1] == "Stopped; nothing is lost."
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_start_that_is_cut_short_leaves_nothing_behind(tmp_path: Path, end: signal.Signals) -> None:
+    """Killed or asked to stop while its engine is still importing: the next start has both ports at once."""
+    ports = free_port(), free_port()
+    command = [sys.executable, "-m", "gainsight_destination", "serve"]
+    command += ["--ingest", f"127.0.0.1:{ports[0]}", "--console", f"127.0.0.1:{ports[1]}"]
+    for _ in range(2):
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as cut_short:
+            (engine,) = wait_until(lambda pid=cut_short.pid: children(pid), "the engine", 60)
+            cut_short.send_signal(end)
+            assert cut_short.wait(30) == (0 if end is signal.SIGTERM else -end)
+        wait_until(lambda pid=engine: not Path(f"/proc/{pid}").exists(), "the end of the engine", 2)
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as last:
+        wait_until(lambda: all(healthy(f"http://127.0.0.1:{port}/health") for port in ports), "both ports", 60)
+        last.send_signal(signal.SIGTERM)
+        assert last.wait(30) == 0
+
+
+def test_a_reference_without_braces_is_no_write_key(tmp_path: Path) -> None:
+    """`$NAME` would be the key itself, and every message would be nobody's."""
+    file = FILE.replace("${WEBSITE_WRITE_KEY}", "$WEBSITE_WRITE_KEY")
+    assert file != FILE
+    result = run("workspace", "check", "-f", "-", cwd=tmp_path, stdin=file, **ENVIRON)
+    assert result.returncode == 1
+    assert "a reference to the environment has braces" in result.stderr
+
+
+def test_export_writes_over_nothing_by_itself(tmp_path: Path) -> None:
+    """A file that is there stays as it is, and without data there is nothing to export."""
+    kept = tmp_path / "kept.yaml"
+    kept.write_text("# valuable")
+    nothing = run("workspace", "export", "-f", "other.yaml", cwd=tmp_path)
+    assert (nothing.returncode, "there is no data" in nothing.stderr) == (2, True)
+    assert run("workspace", "apply", "-f", "-", cwd=tmp_path, stdin=FILE, **ENVIRON).returncode == 0
+    refused = run("workspace", "export", "-f", "kept.yaml", cwd=tmp_path)
+    assert (refused.returncode, kept.read_text()) == (2, "# valuable")
+    assert "--force" in refused.stderr
+    written = run("workspace", "export", "-f", "kept.yaml", "--force", cwd=tmp_path)
+    assert (written.returncode, "Written to kept.yaml" in written.stderr) == (0, True)
+    assert "website" in kept.read_text()

@@ -15,7 +15,9 @@ from tests.support.delivery import Delivery, delivery_at_sandbox, delivery_to
 from tests.support.pipeline import ACCESS_KEY, NOW_MS, at, group, identify, track
 from tests.support.receiver import Receiver, running_receiver
 
+from gainsight_destination.cli.trace import in_words
 from gainsight_destination.eventlog.contract import Entry, EntryKind
+from gainsight_destination.observe.trace import trace
 from gainsight_destination.records.upkeep import drop_kept_messages, keep_open_messages
 from gainsight_destination.sandbox.testing import RunningSandbox, running_sandbox
 from gainsight_destination.testing import ManualClock
@@ -388,3 +390,17 @@ async def test_beside_the_rest_destination(tmp_path: Path) -> None:
         delivery.send(track("u", messageId="m1", properties={"accountId": "001A0000010gainQ"}))
         await delivery.drain()
         assert await delivery.read("SELECT count(*) FROM records WHERE lane IS NOT NULL") == [(0,)]
+
+
+async def test_trace_says_that_it_goes_as_it_came(tmp_path: Path) -> None:
+    """No user or account is told, since none matters there; and while nothing goes, trace says why."""
+    async with classic(tmp_path, accessKey="00000000-0000-4000-8000-000000000000") as delivery:
+        delivery.send(track("u", messageId="m1", properties={"accountId": "001A0000010gainQ"}))
+        await delivery.resolve()
+        await delivery.step_until(minutes=1)
+        story = await delivery.database.read(lambda c: trace(c, delivery.pipeline.log, [delivery.connected], "m1"))
+        assert story is not None
+        lines = in_words(story)
+        assert not any("account 001A" in line for line in lines)
+        assert any("sent as it came" in line for line in lines)
+        assert any("the destination is paused: it refuses the credentials" in line for line in lines)

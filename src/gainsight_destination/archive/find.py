@@ -41,5 +41,5 @@ def open_s3() -> "S3":
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
             raise
-        raise UserError("to read from S3, install boto3 too: pip install 'gainsight-destination[s3]'") from None
+        raise UserError("to read from S3, install boto3 too: pip install boto3") from None
     return S3()

@@ -25,7 +25,7 @@ def check(data: DataOption = Path("data"), destination: DestinationOption = None
     from gainsight_destination.errors import UserError
 
     with open_data(data) as opened:
-        chosen = opened.destination(destination)
+        chosen = opened.destination(destination, only_type="gainsight")
     if chosen.type != "gainsight":
         raise UserError(f"{chosen.name} is of type {chosen.type}; only `gainsight` has objects and fields to check")
     settings = parse_settings(chosen.settings)

@@ -28,9 +28,11 @@ class OpenData:
         """The configured destinations, secrets included."""
         return load(self.state, Secrets.of(self.directory)).destinations
 
-    def destination(self, name: str | None) -> Destination:
-        """The destination of this name, or the only one there is. Raises UserError."""
+    def destination(self, name: str | None, *, only_type: str | None = None) -> Destination:
+        """The destination of this name, or the only one there is, of a type if one is given. Raises UserError."""
         found = self.destinations()
+        if name is None and only_type is not None:
+            found = tuple(destination for destination in found if destination.type == only_type)
         names = ", ".join(destination.name for destination in found) or "none is configured"
         if name is None:
             if len(found) == 1:

@@ -71,7 +71,7 @@ def show(letter_id: LetterArgument, data: DataOption = Path("data"), as_json: Js
         console.print(f"{name}: {'' if shown is None else shown}".rstrip())
     if letter["state"] == dead_letters.OPEN:
         console.print(
-            f"next: mend it in Gainsight, then `dead-letters retry {letter_id}`;"
+            f"next: mend what it was refused for, then `dead-letters retry {letter_id}`;"
             f" or give it up with `dead-letters discard {letter_id}`"
         )
 

@@ -54,7 +54,8 @@ def in_words(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"unknown write keys: {unknown:,} received and dropped; check the write keys of your SDKs")
     for name, destination in document["destinations"].items():
         lines += ["", *destination_lines(name, destination)]
-    return lines + _notices(document["notices"])
+    of_sources = [line.strip() for line in _notices(document["notices"])]
+    return [*lines, "", *of_sources] if of_sources else lines
 
 
 def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
@@ -67,7 +68,7 @@ def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
         *books_lines(destination),
         f"  calls: {_of_share(calls, 'minute')} this minute, {_of_share(calls, 'day')} today,"
         f" {calls['total']:,} in all",
-        *_forecast(destination["forecast"]),
+        *([] if destination["pauses"] or destination.get("failing") else _forecast(destination["forecast"])),
         *_uploads(destination["uploads"]),
         *records_lines(destination["records"]),
         *(f"  rows {name}: {rows['held']:,} of {rows['max']:,}" for name, rows in destination["rows"].items()),

@@ -56,8 +56,8 @@ def in_words(story: dict[str, Any]) -> list[str]:
     for name, told in story["destinations"].items():
         reason = f": {reason_words(told['state'], told['reason'])} ({told['reason']})" if "reason" in told else ""
         lines += ["", f"destination {name}: {told['state']}{reason}"]
-        if "note" in told:
-            lines.append(f"  {told['note']}")
+        lines += [f"  {told['note']}"] if "note" in told else []
+        lines += [f"  sent {told['sent']}, once its user's messages before it have arrived"] if "sent" in told else []
         for part, key in (("user", "id"), ("account", "id"), ("email", "address")):
             if part in told:
                 lines += _decision(part, key, told[part])

@@ -93,10 +93,14 @@ def export(
             "--file",
             "-f",
             metavar="FILE",
-            envvar="GAINSIGHT_DESTINATION_FILE",
+            envvar="GAINSIGHT_DESTINATION_EXPORT_FILE",
             help="Where to write it; - is standard output.",
         ),
     ] = STANDARD_INPUT,
+    force: Annotated[
+        bool,
+        typer.Option("--force", envvar="GAINSIGHT_DESTINATION_FORCE", help="Write over a file that is there already."),
+    ] = False,
     data: DataOption = Path("data"),
     as_json: JsonOption = False,
 ) -> None:
@@ -106,11 +110,15 @@ def export(
     """
     import json
 
-    from gainsight_destination.cli.console import console
+    from gainsight_destination.cli.console import console, errors
+    from gainsight_destination.cli.data_directory import state_path
     from gainsight_destination.errors import UserError
     from gainsight_destination.workspace.export import export_yaml
     from gainsight_destination.workspace.service import export as export_workspace
 
+    state_path(data)
+    if file != STANDARD_INPUT and file.is_file() and not force:
+        raise UserError(f"{file} is there already; write over it with --force, or name another file")
     document = export_workspace(data)
     content = json.dumps(document, indent=2, ensure_ascii=False) + "\n" if as_json else export_yaml(document)
     if file == STANDARD_INPUT:
@@ -124,6 +132,7 @@ def export(
         with suppress(OSError):
             draft.unlink()
         raise UserError(f"{file} cannot be written: {error.strerror}; name another file with --file") from None
+    errors.print(f"Written to {file}.")
 
 
 def content_of(file: Path) -> str:

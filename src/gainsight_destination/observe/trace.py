@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from gainsight_destination.deliver import failures, pauses
 from gainsight_destination.deliver.reader import StoreReader
 from gainsight_destination.destinations.contract import Connected, Delivery
 from gainsight_destination.eventlog.contract import EventLog
@@ -94,11 +95,22 @@ class _Story:
         told: dict[str, Any] = {"state": delivery.state}
         if delivery.reason:
             told["reason"] = delivery.reason
+        if delivery.state == "pending" and (trouble := self._trouble(destination_id)):
+            told["note"] = trouble
+        if self._connected is not None and any(spec.ordered for spec in self._connected.destination.objects):
+            return told | {"sent": "as it came", "records": self._records(destination_id, delivery)}
         told["user"] = self._user(delivery)
         told["account"] = self._account(delivery, message)
         told["email"] = self._email(delivery, message)
         told["records"] = self._records(destination_id, delivery)
         return told
+
+    def _trouble(self, destination_id: int) -> str | None:
+        """Why nothing goes there now, whatever is said below of when it would."""
+        if pause := next(iter(pauses.select(self._connection, destination_id).values()), None):
+            return f"the destination is paused{f' for {pause.object}' if pause.object else ''}: {pause.reason}"
+        failure = failures.select(self._connection, destination_id)
+        return failure and f"the destination is in trouble: {failure.reason}"
 
     def _user(self, delivery: Delivery) -> dict[str, Any]:
         told: dict[str, Any] = {"id": self._reader.identity(delivery.user_id)}

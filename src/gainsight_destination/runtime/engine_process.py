@@ -4,6 +4,7 @@ Its exit code tells the parent what to do: 78 means that starting it again will 
 """
 
 import socket
+import threading
 from pathlib import Path
 
 import structlog
@@ -24,11 +25,12 @@ STDIN = 0
 logger = structlog.get_logger(__name__)
 
 
-def run_engine_process(data_dir: Path, console_fd: int, retention: Retention) -> int:
-    """Run the engine until TERM, or until the parent is gone; return the exit code."""
+def run_engine_process(data_dir: Path, console_fd: int, retention: Retention, begun: threading.Event) -> int:
+    """Run the engine until TERM, or until the parent is gone; return the exit code. Sets `begun` when told to begin."""
     link = ParentLink()
     link.follow(STDIN)
     link.told.wait()
+    begun.set()
     listener = socket.socket(fileno=console_fd)
     try:
         with RoleLock(data_dir, "engine"):

@@ -4,6 +4,7 @@ The engine comes so early because what it imports takes longest: it does so besi
 is told to begin. For the same reason this module imports little, and the rest (ingest_main.py) after that.
 """
 
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -48,12 +49,18 @@ def run_serve(
         console = held.enter_context(closing(opened(options.console, "--console")))
         console.listen(CONSOLE_BACKLOG)
         command = (engine_command or command_of_engine)(options, console.fileno())
+        signal.signal(signal.SIGTERM, end_early)  # until the event loop has its own
         engine = start_child(command, [console.fileno()])
         held.callback(end_child, engine)
         from gainsight_destination.runtime.ingest_main import Ports, run_ingest
 
         ports = Ports(ingest, console)
         return run_ingest(options, ports, clock=clock, announce=announce, command=command, engine=engine, tls=tls)
+
+
+def end_early(_signal: int, _frame: object) -> None:
+    """TERM while nothing is served yet: what is held is let go, the engine too."""
+    raise SystemExit(0)
 
 
 def tls_of(options: ServeOptions, clock: Clock) -> "Tls | None":

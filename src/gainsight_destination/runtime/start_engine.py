@@ -6,8 +6,10 @@ private port, and for how many days and gigabytes the log is kept.
 """
 
 import os
+import select
 import sqlite3
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +18,30 @@ from gainsight_destination.runtime.lean import without_rich
 FAILED = 3
 """Exit code when the disk or the database refused; the engine is started again."""
 
+STDIN = 0
+
+
+def end_with_parent(begun: threading.Event) -> None:
+    """End at once when the parent dies before this process has begun its work: it holds the private port open.
+
+    The pipe is not read, only looked at for its end; what is in it is for runtime/link.py.
+    """
+
+    def watch() -> None:
+        pipe = select.poll()
+        pipe.register(STDIN, 0)
+        pipe.poll()
+        if not begun.is_set():
+            os._exit(FAILED)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the engine until TERM, or until the parent is gone; return the exit code."""
     os.umask(0o077)  # what it writes holds personal data: for its own user only
+    begun = threading.Event()
+    end_with_parent(begun)
     data, console_fd, days, gigabytes = arguments
     with without_rich():
         import structlog
@@ -30,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         from gainsight_destination.runtime.options import Retention
     configure_logs(part="engine")
     try:
-        return run_engine_process(Path(data), int(console_fd), Retention(float(days), float(gigabytes)))
+        return run_engine_process(Path(data), int(console_fd), Retention(float(days), float(gigabytes)), begun)
     except (ProductError, OSError, sqlite3.Error) as error:
         structlog.get_logger(__name__).error("engine failed", reason=str(error))
         return FAILED

@@ -315,4 +315,6 @@ def write_key_text(value: Any) -> str:
             f"must be at most {MAX_WRITE_KEY_LENGTH} ASCII characters without spaces and colons; "
             "make one with: openssl rand -hex 16"
         )
+    if key.startswith("$"):
+        raise WrongValueError("begins with $; a reference to the environment has braces: ${NAME}")
     return key

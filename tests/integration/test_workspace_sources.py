@@ -204,6 +204,14 @@ def test_trust_that_nobody_has_is_warned_about(apply: Apply) -> None:
     assert apply(f"{website}- {{name: backend, writeKey: wk-backend}}\n").warnings == ()
 
 
+def test_full_trust_of_what_anybody_can_send_is_warned_about(apply: Apply) -> None:
+    """The write key of a web page is public; once a backend says accounts too, the page need not be believed."""
+    website = "- {name: website, kind: website, writeKey: wk-website}\n"
+    assert apply(f"sources:\n{website}").warnings == ()
+    (warning,) = apply(f"sources:\n{website}- {{name: backend, writeKey: wk-backend}}\n").warnings
+    assert warning.startswith('source "website": anybody can read its write key')
+
+
 def test_limits_may_come_from_the_environment(apply: Apply, data: Path) -> None:
     """Numbers that are texts, as variables are, count as numbers."""
     content = "sources:\n- {name: a, writeKey: k, limits: {messagesPerSecond: '${N}'}}\n"

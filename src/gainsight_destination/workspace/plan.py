@@ -15,7 +15,7 @@ from typing import Any
 from gainsight_destination.destinations.catalog import CatalogEntry, entry_of
 from gainsight_destination.errors import InvalidSettingsError, UserError
 from gainsight_destination.workspace import stored
-from gainsight_destination.workspace.model import Destination, Source, Trust, Webhook, Workspace
+from gainsight_destination.workspace.model import Destination, Source, SourceKind, Trust, Webhook, Workspace
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.source_settings import document_of, problems_of, warnings_of
 from gainsight_destination.workspace.spec import DestinationSpec, SourceSpec, WorkspaceSpec
@@ -27,6 +27,8 @@ MAX_SHOWN_LENGTH = 60
 SECRET_LENGTH = 16
 MAKE_WRITE_KEY = "make one with: openssl rand -hex 16"
 ABSENT: Any = object()
+PUBLIC = (SourceKind.WEBSITE, SourceKind.MOBILE)
+"""Kinds of source whose write key is shipped to everybody."""
 
 Write = Callable[[sqlite3.Connection, Secrets], None]
 
@@ -138,6 +140,14 @@ class _Comparison:
         for name, source in present.items():
             if name not in wanted and source.enabled:
                 yield change(dropping("source", name), stored.enable_source, name, False)
+        trusted = [spec for spec in wanted.values() if spec.enabled and spec.trust is Trust.FULL]
+        if any(spec.kind not in PUBLIC for spec in trusted):
+            self.warnings.extend(
+                f"source {quoted(spec.name)}: anybody can read its write key and name any account; `trust: limited` "
+                "keeps it from moving users whose account another source has said"
+                for spec in trusted
+                if spec.kind in PUBLIC
+            )
         if {spec.trust for spec in wanted.values() if spec.enabled} == {Trust.LIMITED}:
             self.warnings.append(
                 "every source has limited trust, so no user's account is ever sure and all of them are believed; "

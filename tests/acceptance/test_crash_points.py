@@ -13,7 +13,7 @@ def test_the_process_dies_there(point: str, driver: Driver, undisturbed: Run) ->
     """Killed when it comes to the point for the nth time: state and books end as if nothing had happened."""
     about = undisturbed.reached[point]
     first_of_each_kind = {about.index(what) + 1 for what in about}
-    for nth in sorted({*first_of_each_kind, *spread(len(about), 4)}):
+    for nth in sorted({*first_of_each_kind, *spread(len(about), 2)}):
         run = driver.play(f"{point}-{nth}", point=point, nth=nth)
         assert (run.deaths, run.endings) == (1, 0), (nth, run.log[-4000:])
         run.assert_same_as(undisturbed, nth)

@@ -9,7 +9,7 @@ from tests.support.soak import spread
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7_200)]
 
-SAMPLE = 16
+SAMPLE = 7
 
 FAILURES: dict[str, dict[str, Any]] = {
     "the disk is full": {"action": Action.FAIL, "error": "ENOSPC"},

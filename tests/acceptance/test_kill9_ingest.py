@@ -7,11 +7,14 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+from tests.support.soak import SOAK
+
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.runtime.testing import RunningServe, running_serve, write_sources
 from gainsight_destination.workspace.model import Source
 
-ROUNDS = 30
+ROUNDS = 100 if SOAK else 16
 SENDERS = 8
 AUTHORIZATION = b"Authorization: Basic a2V5Og==\r\n"  # key:
 
@@ -60,6 +63,8 @@ async def load_until_killed(serve: RunningServe, round_number: int, dice: random
     return sent.acknowledged
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1_200)
 def test_every_acknowledged_message_survives_kill_9(tmp_path: Path) -> None:
     """After each kill the log holds, exactly as sent, what was answered with 200; its counts agree."""
     write_sources(tmp_path / "state.db", [Source(1, "website", "key")])

@@ -91,7 +91,7 @@ PASSING = (
     *("timeout-before-commit", "timeout-after-commit"),
 )
 """What another try mends, by itself."""
-ALIKE = ("408", "429-apig", "503", "504", "slow", "forbidden-ip")
+ALIKE = ("404", "408", "429-apig", "502", "503", "504", "slow", "not-json", "forbidden-ip")
 """What we treat as another one of them: only some of the calls fail so, all of them in a soak."""
 REFUSALS = ("400", "413")
 """What may bury a record."""

@@ -18,7 +18,7 @@ SEEDS = st.one_of(st.none(), *[st.integers(0, 2**16)] * 3)
 KEPT = sorted((Path(__file__).parents[1] / "data" / "oracle").glob("*.json"))
 
 
-@settings(max_examples=200 * MORE)
+@settings(max_examples=120 * MORE)
 @given(stories(longest=14), st.integers(0, 2**16))
 def test_drafts_are_what_the_oracle_says(story: Story, seed: int) -> None:
     """P2, P4, P5: messages in any order, split, repeated and with restarts give the records and books they should."""
@@ -27,7 +27,7 @@ def test_drafts_are_what_the_oracle_says(story: Story, seed: int) -> None:
         assert run_without_sandbox(story, disturbed_order(story, chance), chance) == []
 
 
-@settings(max_examples=60 * MORE)
+@settings(max_examples=40 * MORE)
 @given(stories(longest=14), SEEDS)
 def test_gainsight_holds_what_the_oracle_says(story: Story, seed: int | None) -> None:
     """P2 to P6: the same at the sandbox, delivered in between and with faults on the way."""

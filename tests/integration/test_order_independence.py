@@ -89,7 +89,7 @@ LOST_EMAIL: list[dict[str, Any]] = [
 """Once it delivered an identify that had lost its e-mail to a late alias, and counted it so."""
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @example(LOST_EMAIL, 0, "user")
 @example(LOST_EMAIL, 5, "user")
 @given(st.lists(messages(), min_size=1, max_size=9), st.integers(0, 2**32), st.sampled_from(["user", "account"]))

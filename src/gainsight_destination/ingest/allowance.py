@@ -59,5 +59,6 @@ class Allowance:
         self._filled_ms = now_ms
         if self._messages > 0:
             return None
-        words = f"it sends more than {self._per_second:,} messages per second (messagesPerSecond)"
+        messages = "1 message" if self._per_second == 1 else f"{self._per_second:,} messages"
+        words = f"it sends more than {messages} per second (messagesPerSecond)"
         return Refusal("messages_per_second", words, as_retry_after(ceil(1 - self._messages) / self._per_second))

@@ -183,7 +183,7 @@ class MessageDestination:
 
     async def upload(self, drafts: AsyncIterator[Sequence[Draft]], calls: Calls) -> Mapping[int, Outcome]:
         """There are no files."""
-        raise NotImplementedError
+        return {}
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         """No request creates anything that could be looked up: receivers know a repeat by its message id."""

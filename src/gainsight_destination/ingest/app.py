@@ -18,6 +18,7 @@ from gainsight_destination.ingest import answers, limits, openapi
 from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer
 from gainsight_destination.ingest.body import BodyReader, DisconnectedError, Receive
+from gainsight_destination.ingest.intake import Intake
 from gainsight_destination.ingest.messages import Call, Messages
 from gainsight_destination.ingest.public_url import PublicUrl
 from gainsight_destination.ingest.requests import Request
@@ -63,8 +64,9 @@ class IngestApp:
         self._unwell = unwell
         self._certificate_expires = certificate_expires
         bodies, admission = BodyReader(), admission or Admission(clock)
-        messages = Messages(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
-        webhooks = Webhooks(log=log, sources=sources, clock=clock, bodies=bodies, admission=admission)
+        intake = Intake(log, admission, clock)
+        messages = Messages(intake=intake, sources=sources, bodies=bodies)
+        webhooks = Webhooks(intake=intake, sources=sources, clock=clock, bodies=bodies)
         table = [
             *message_routes(messages),
             Route(WEBHOOK, "webhook", webhooks.take),

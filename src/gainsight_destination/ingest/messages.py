@@ -3,19 +3,16 @@
 import base64
 from dataclasses import dataclass
 
-from gainsight_destination.clock import Clock
-from gainsight_destination.eventlog.contract import Entry, EntryKind
-from gainsight_destination.eventlog.group_commit import GroupCommit
+from gainsight_destination.eventlog.contract import EntryKind
 from gainsight_destination.ingest import answers, query
-from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.authenticate import write_key_of
 from gainsight_destination.ingest.body import TOO_LARGE, BodyReader
-from gainsight_destination.ingest.read_json import ReadBody, read_json
+from gainsight_destination.ingest.intake import Intake
+from gainsight_destination.ingest.read_json import read_json
 from gainsight_destination.ingest.requests import Request
 from gainsight_destination.ingest.sources import SourceDirectory
 from gainsight_destination.observe import metrics
-from gainsight_destination.workspace.model import Source
 
 MESSAGE_METHODS = frozenset({"POST", "PUT"})
 NOT_A_POST = "Malformed JSON: send the message as the JSON body of a POST"
@@ -36,14 +33,10 @@ class Call:
 class Messages:
     """Stores the messages of requests. Success means that they are on disk."""
 
-    def __init__(
-        self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader, admission: Admission
-    ) -> None:
-        self._log = log
+    def __init__(self, *, intake: Intake, sources: SourceDirectory, bodies: BodyReader) -> None:
+        self._intake = intake
         self._sources = sources
-        self._clock = clock
         self._bodies = bodies
-        self._admission = admission
 
     async def posted(self, call: Call, request: Request) -> Answer:
         """A message or batch in the body."""
@@ -88,7 +81,7 @@ class Messages:
         return answers.IGNORED
 
     async def _body(self, call: Call, request: Request) -> bytes:
-        self._admission.enter()
+        self._intake.enter()
         return await self._bodies.read(request.receive, request.headers, call.max_body_bytes)
 
     async def _store(self, call: Call, request: Request, body: bytes, query_write_key: str = "") -> Answer:
@@ -96,27 +89,5 @@ class Messages:
             raise RefusedRequestError(TOO_LARGE)
         read = read_json(body, call.kind)
         write_key = write_key_of(request.headers.get(b"authorization"), read.write_key, query_write_key)
-        source = self._sources.source_of(write_key)
-        if read.count == 0:
-            metrics.ingest_empty_batches.inc()
-            return answers.SUCCESS
-        self._admission.admit(source, read)
-        entry, outcome = entry_of(source, call.kind, read, self._clock.now_ms())
-        await self._log.append(entry)
-        metrics.ingest_messages_of(source.name if source else "", outcome).inc(read.count)
-        metrics.ingest_body_bytes.inc(len(entry.body))
-        if read.mended:
-            metrics.ingest_mended_bodies.inc()
+        await self._intake.store(self._sources.source_of(write_key), call.kind, read)
         return answers.SUCCESS
-
-
-def entry_of(source: Source | None, kind: EntryKind, read: ReadBody, received_at_ms: int) -> tuple[Entry, str]:
-    """What goes into the log, and the name of that outcome. Unknown and disabled sources leave only a count.
-
-    Segment answers 200 to an unknown write key too, so the sender cannot know; the count shows it to the operator.
-    """
-    if source is None:
-        return Entry(0, EntryKind.UNKNOWN_SOURCE, received_at_ms, read.count, b""), "unknown_source"
-    if not source.enabled:
-        return Entry(source.id, EntryKind.SOURCE_DISABLED, received_at_ms, read.count, b""), "source_disabled"
-    return Entry(source.id, kind, received_at_ms, read.count, read.body), "accepted"

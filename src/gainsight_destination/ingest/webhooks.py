@@ -11,18 +11,18 @@ repetition mends (it is not JSON, or too large) is a 400 here too.
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 import structlog
 
 from gainsight_destination.clock import Clock
-from gainsight_destination.eventlog.contract import Entry, EntryKind
-from gainsight_destination.eventlog.group_commit import GroupCommit
+from gainsight_destination.eventlog.contract import EntryKind
 from gainsight_destination.ingest import answers, limits, signatures
-from gainsight_destination.ingest.admission import Admission
 from gainsight_destination.ingest.answers import Answer, RefusedRequestError
 from gainsight_destination.ingest.body import BodyReader
+from gainsight_destination.ingest.intake import Intake
 from gainsight_destination.ingest.read_json import ReadBody, read_json
 from gainsight_destination.ingest.requests import Request
 from gainsight_destination.ingest.routes import WEBHOOK, rest_after
@@ -56,14 +56,11 @@ decode_identified = msgspec.json.Decoder(_Identified).decode
 class Webhooks:
     """Takes the requests of all webhook sources. Belongs to the event loop of the public port."""
 
-    def __init__(
-        self, *, log: GroupCommit, sources: SourceDirectory, clock: Clock, bodies: BodyReader, admission: Admission
-    ) -> None:
-        self._log = log
+    def __init__(self, *, intake: Intake, sources: SourceDirectory, clock: Clock, bodies: BodyReader) -> None:
+        self._intake = intake
         self._sources = sources
         self._clock = clock
         self._bodies = bodies
-        self._admission = admission
         self._logged_at_ms: dict[tuple[str, str], int] = {}
 
     async def take(self, request: Request) -> Answer:
@@ -82,7 +79,7 @@ class Webhooks:
         if not source.webhook.secrets:
             raise SignatureError("no_secret", "The secrets of this source cannot be read; its operator can see why")
         headers = request.headers
-        self._admission.enter()
+        self._intake.enter()
         body = await self._bodies.read(request.receive, headers, limits.WEBHOOK_BYTES)
         content = body.strip(WHITESPACE)
         batched = content.startswith(b"[")
@@ -93,21 +90,9 @@ class Webhooks:
         first, alone = first_of(body) if batched else (body, True)
         signatures.check(source.webhook, headers, Signed(body, first, alone), self._clock.now_ms())
         read = read_json(body, EntryKind.ARCHIVE if batched else EntryKind.TRACK)
-        self._admission.admit(source, read)
-        await self._store(source, with_message_ids(source.webhook, headers, read, batched), read.count)
-        if read.mended:
-            metrics.ingest_mended_bodies.inc()
+        stored = replace(read, body=with_message_ids(source.webhook, headers, read, batched))
+        await self._intake.store(source, EntryKind.ARCHIVE, stored)
         return answers.SUCCESS
-
-    async def _store(self, source: Source, body: bytes, count: int) -> None:
-        received_at_ms = self._clock.now_ms()
-        if source.enabled:
-            entry, outcome = Entry(source.id, EntryKind.ARCHIVE, received_at_ms, count, body), "accepted"
-        else:
-            entry, outcome = Entry(source.id, EntryKind.SOURCE_DISABLED, received_at_ms, count, b""), "source_disabled"
-        await self._log.append(entry)
-        metrics.ingest_messages_of(source.name, outcome).inc(count)
-        metrics.ingest_body_bytes.inc(len(entry.body))
 
     def _refuse(self, source: Source | None, error: SignatureError) -> Answer:
         """Count a request that is not proven, and say so in the logs, now and then."""

@@ -1,0 +1,110 @@
+"""Failures: records that the other side refused, by reason, and what to do with them."""
+
+import json
+import sqlite3
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gainsight_destination.access.acts import record_act
+from gainsight_destination.access.roles import Role
+from gainsight_destination.console.forms import form_of
+from gainsight_destination.console.house import house_of
+from gainsight_destination.console.problems import not_found
+from gainsight_destination.console.render import page
+from gainsight_destination.console.routing import Page, see_other
+from gainsight_destination.console.visitor import visitor_of
+from gainsight_destination.console.words import masked
+from gainsight_destination.errors import UserError
+from gainsight_destination.records import dead_letters
+from gainsight_destination.records.books import Books
+
+SHOWN: Final = 50
+
+
+def groups(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Open dead letters by destination, object and code, the most first, each with its newest message."""
+    rows = connection.execute(
+        "SELECT d.name, l.object, l.code, count(*), min(l.died_at_ms), max(l.died_at_ms),"
+        " (SELECT message FROM dead_letters WHERE id = max(l.id)), max(l.id)"
+        " FROM dead_letters AS l JOIN destinations AS d ON d.id = l.destination_id WHERE l.state = 'open'"
+        " GROUP BY d.name, l.object, l.code ORDER BY count(*) DESC"
+    )
+    names = ("destination", "object", "code", "count", "first_at_ms", "last_at_ms", "message", "newest")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+async def index(request: Request) -> Response:
+    house, code = house_of(request), request.query_params.get("code", "")
+
+    def read(connection: sqlite3.Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[int, str]]:
+        letters = dead_letters.select(connection, limit=1_000)
+        names = dict(connection.execute("SELECT id, name FROM destinations"))
+        return groups(connection), [each for each in letters if not code or each["code"] == code][:SHOWN], names
+
+    found, letters, names = await house.read(read)
+    return page(request, "failures.html", groups=found, letters=letters, names=names, code=code)
+
+
+async def one(request: Request) -> Response:
+    """A dead letter with its request and answer."""
+    house, letter_id = house_of(request), request.path_params["letter"]
+
+    def read(connection: sqlite3.Connection) -> tuple[dict[str, Any], str, int]:
+        letter = dead_letters.get(connection, letter_id)
+        (name,) = connection.execute(
+            "SELECT name FROM destinations WHERE id = ?", (letter["destination_id"],)
+        ).fetchone()
+        return letter, name, len(dead_letters.like(connection, letter))
+
+    try:
+        letter, destination, alike = await house.read(read)
+    except UserError:
+        raise not_found("There is no such failure") from None
+    bodies = {name: shown(letter[name], visitor_of(request).sees_personal_data) for name in ("request", "answer")}
+    return page(request, "failure.html", letter=letter, destination=destination, alike=alike, bodies=bodies)
+
+
+def shown(text: str, whole: bool) -> str:
+    """A stored request or answer; it may have been cut."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text if whole else "(hidden: it cannot be masked)"
+    return json.dumps(value if whole else masked(value), indent=2, ensure_ascii=False)
+
+
+async def act(request: Request) -> Response:
+    """Retry this one, retry all like it, or give it up."""
+    house, visitor, letter_id = house_of(request), visitor_of(request), request.path_params["letter"]
+    what = (await form_of(request)).text("do")
+    now_ms = house.now_ms()
+
+    def write(connection: sqlite3.Connection) -> str:
+        letter, books = dead_letters.get(connection, letter_id), Books()
+        if letter["state"] != "open":
+            raise UserError("this failure was settled already")
+        if what == "discard":
+            dead_letters.discard(connection, books, letter["record_id"], now_ms)
+            told = f"gave up the {letter['object']} of dead letter {letter_id}"
+        elif what in ("retry", "retry-like"):
+            wanted = [letter["record_id"]] if what == "retry" else list(dead_letters.like(connection, letter))
+            for record_id in wanted:
+                dead_letters.revive(connection, books, record_id, now_ms)
+            told = f"retried {len(wanted):,} refused {letter['object']} record{'s' * (len(wanted) != 1)}"
+        else:
+            raise UserError("choose what to do")
+        books.flush(connection)
+        record_act(connection, actor=visitor.name, what=f"{told} ({letter['code']})", now_ms=now_ms)
+        return told
+
+    told = await house.write(write)
+    return see_other("/failures", f"You {told}.")
+
+
+PAGES = (
+    Page("/failures", index),
+    Page("/failures/{letter:int}", one),
+    Page("/failures/{letter:int}", act, Role.EDITOR, ("POST",)),
+)

@@ -3,7 +3,6 @@
 import mimetypes
 from typing import Final
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,8 +27,6 @@ from gainsight_destination.console.views import (
 )
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
-
-_log = structlog.get_logger(__name__)
 
 
 async def static(request: Request) -> Response:
@@ -63,19 +60,11 @@ async def refused(request: Request, error: Exception) -> Response:
     return problem_answer(request, not_found())
 
 
-async def broken(request: Request, error: Exception) -> Response:
-    """A mistake of ours. What the request held is not logged."""
-    _log.error("a page failed", path=request.url.path, exc_info=error)
-    return problem_answer(
-        request, ProblemError(500, "Something of ours went wrong", "It is in the log of `serve`. Please report it.")
-    )
-
-
 def create_app(house: House) -> ASGIApp:
     """The application, behind its guard."""
     app = Starlette(
         routes=routes_of(PAGES),
-        exception_handlers={HTTPException: refused, Exception: broken},
+        exception_handlers={HTTPException: refused},
     )
     app.state.house = house
     app.add_middleware(Guard, house=house)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -14,6 +15,8 @@ from gainsight_destination.console.render import FLASH
 from gainsight_destination.console.visitor import Visitor
 from gainsight_destination.console.words import packed
 from gainsight_destination.errors import UnavailableError, UserError
+
+_log = structlog.get_logger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -51,6 +54,13 @@ def answered(page: Page) -> Endpoint:
             return problem_answer(request, of_user_error(error))
         except UnavailableError as error:
             return problem_answer(request, ProblemError(503, "Not now", f"{error}. Nothing was changed; try again."))
+
+        except Exception as error:
+            _log.error("a page failed", path=page.path, exc_info=error)
+            return problem_answer(
+                request,
+                ProblemError(500, "Something of ours went wrong", "The log of `serve` has it. Please report it."),
+            )
 
     return endpoint
 

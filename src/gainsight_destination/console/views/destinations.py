@@ -234,10 +234,7 @@ async def save(request: Request) -> Response:
     def work(editor: edit.Editor) -> tuple[str, ...]:
         def changed(spec: DestinationSpec) -> DestinationSpec:
             settings = settings_form.changed(fields, spec.settings, typed)
-            sources = (
-                tuple(form.texts("source")) if name == "connection" and form.checked("with_sources") else spec.sources
-            )
-            return replace(spec, settings=settings, sources=sources)
+            return replace(spec, settings=settings)
 
         return edit.change_destination(editor, destination.name, changed).changes
 

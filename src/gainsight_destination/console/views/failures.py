@@ -26,10 +26,11 @@ SHOWN: Final = 50
 def groups(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """Open dead letters by destination, object and code, the most first, each with its newest message."""
     rows = connection.execute(
-        "SELECT d.name, l.object, l.code, count(*), min(l.died_at_ms), max(l.died_at_ms),"
-        " (SELECT message FROM dead_letters WHERE id = max(l.id)), max(l.id)"
-        " FROM dead_letters AS l JOIN destinations AS d ON d.id = l.destination_id WHERE l.state = 'open'"
-        " GROUP BY d.name, l.object, l.code ORDER BY count(*) DESC"
+        "SELECT d.name, newest.object, newest.code, g.times, g.first_at_ms, g.last_at_ms, newest.message, newest.id"
+        " FROM (SELECT count(*) AS times, min(died_at_ms) AS first_at_ms, max(died_at_ms) AS last_at_ms, max(id) AS id"
+        "       FROM dead_letters WHERE state = 'open' GROUP BY destination_id, object, code) AS g"
+        " JOIN dead_letters AS newest ON newest.id = g.id JOIN destinations AS d ON d.id = newest.destination_id"
+        " ORDER BY g.times DESC"
     )
     names = ("destination", "object", "code", "count", "first_at_ms", "last_at_ms", "message", "newest")
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gainsight_destination.access.acts import record_act
 from gainsight_destination.access.roles import Role
 from gainsight_destination.console.forms import form_of
-from gainsight_destination.console.house import house_of
+from gainsight_destination.console.house import House, house_of
 from gainsight_destination.console.problems import not_found
 from gainsight_destination.console.render import page
 from gainsight_destination.console.routing import Page, see_other
@@ -23,8 +23,11 @@ from gainsight_destination.records.books import Books
 SHOWN: Final = 50
 
 
-def groups(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Open dead letters by destination, object and code, the most first, each with its newest message."""
+def groups(connection: sqlite3.Connection, whole: bool) -> list[dict[str, Any]]:
+    """Open dead letters by destination, object and code, the most first, each with its newest message.
+
+    `whole`: with the words of the answer, which may quote personal data.
+    """
     rows = connection.execute(
         "SELECT d.name, newest.object, newest.code, g.times, g.first_at_ms, g.last_at_ms, newest.message, newest.id"
         " FROM (SELECT count(*) AS times, min(died_at_ms) AS first_at_ms, max(died_at_ms) AS last_at_ms, max(id) AS id"
@@ -33,16 +36,18 @@ def groups(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         " ORDER BY g.times DESC"
     )
     names = ("destination", "object", "code", "count", "first_at_ms", "last_at_ms", "message", "newest")
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    return found if whole else [{**each, "message": ""} for each in found]
 
 
 async def index(request: Request) -> Response:
     house, code = house_of(request), request.query_params.get("code", "")
+    whole = visitor_of(request).sees_personal_data
 
     def read(connection: sqlite3.Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[int, str]]:
         letters = dead_letters.select(connection, limit=1_000)
         names = dict(connection.execute("SELECT id, name FROM destinations"))
-        return groups(connection), [each for each in letters if not code or each["code"] == code][:SHOWN], names
+        return groups(connection, whole), [each for each in letters if not code or each["code"] == code][:SHOWN], names
 
     found, letters, names = await house.read(read)
     return page(request, "failures.html", groups=found, letters=letters, names=names, code=code)
@@ -78,8 +83,13 @@ def shown(text: str, whole: bool) -> str:
 
 async def act(request: Request) -> Response:
     """Retry this one, retry all like it, or give it up."""
-    house, visitor, letter_id = house_of(request), visitor_of(request), request.path_params["letter"]
     what = (await form_of(request)).text("do")
+    told = await retry(house_of(request), visitor_of(request).name, request.path_params["letter"], what)
+    return see_other("/failures", f"You {told}.")
+
+
+async def retry(house: House, actor: str, letter_id: int, what: str) -> str:
+    """Do it, and say what was done. Raises UserError."""
     now_ms = house.now_ms()
 
     def write(connection: sqlite3.Connection) -> str:
@@ -95,13 +105,12 @@ async def act(request: Request) -> Response:
                 dead_letters.revive(connection, books, record_id, now_ms)
             told = f"retried {len(wanted):,} refused {letter['object']} record{'s' * (len(wanted) != 1)}"
         else:
-            raise UserError("choose what to do")
+            raise UserError("choose what to do: retry, retry-like or discard")
         books.flush(connection)
-        record_act(connection, actor=visitor.name, what=f"{told} ({letter['code']})", now_ms=now_ms)
+        record_act(connection, actor=actor, what=f"{told} ({letter['code']})", now_ms=now_ms)
         return told
 
-    told = await house.write(write)
-    return see_other("/failures", f"You {told}.")
+    return await house.write(write)
 
 
 PAGES = (

@@ -32,17 +32,23 @@ def connected(connection: sqlite3.Connection, secrets: Secrets) -> list[Connecte
 
 async def find(request: Request) -> Response:
     """The form, and with `?id=` the message."""
-    house, message_id = house_of(request), request.query_params.get("id", "").strip()
+    message_id = request.query_params.get("id", "").strip()
     if not message_id:
         return page(request, "find.html", message_id="", missing=False)
+    story = await story_of(request, message_id)
+    if story is None:
+        return page(request, "find.html", status=404, message_id=message_id, missing=True)
+    return page(request, "message.html", story=story, reason_words=reason_words, record_states=RECORD_STATES)
+
+
+async def story_of(request: Request, message_id: str) -> dict[str, Any] | None:
+    """What `trace` tells, as far as the visitor may know it; None when the id is not remembered."""
+    house = house_of(request)
     secrets = house.secrets()
     story = await house.read(
         lambda connection: trace(connection, house.log, connected(connection, secrets), message_id)
     )
-    if story is None:
-        return page(request, "find.html", status=404, message_id=message_id, missing=True)
-    story = story if visitor_of(request).sees_personal_data else hidden(story)
-    return page(request, "message.html", story=story, reason_words=reason_words, record_states=RECORD_STATES)
+    return story if story is None or visitor_of(request).sees_personal_data else hidden(story)
 
 
 def hidden(story: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gainsight_destination.cli.options import DataOption, JsonOption
-from gainsight_destination.cli.words import RECORD_STATES, reason_words
+from gainsight_destination.observe.words import RECORD_STATES, reason_words
 
 
 def trace(

@@ -52,7 +52,8 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
     unread = {source_id: received.get(source_id, 0) - read.get(source_id, 0) for source_id in received}
     return {
         "sources": {
-            name: _source(
+            name: {"id": source_id}
+            | _source(
                 [row for row in books if row[0] == WORKSPACE and row[1] == source_id],
                 received.get(source_id, 0),
                 unread.get(source_id, 0),
@@ -67,7 +68,7 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
                 {source_id: sources[source_id] for source_id in sources},
                 {s: unread.get(s, 0) for d, s in connected if d == destination_id},
             )
-            | {"type": kind}
+            | {"id": destination_id, "type": kind}
             | details[destination_id]
             | {"notices": _notices(notices, destination_id) | _nearly_full(details[destination_id]["rows"])}
             for destination_id, name, kind, _, _ in destinations

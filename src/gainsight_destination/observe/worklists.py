@@ -54,7 +54,7 @@ def unknown_accounts(connection: sqlite3.Connection, limit: int = LISTED) -> lis
         "SELECT k.destination_id, k.name, k.checked_at_ms, (SELECT count(*) FROM (SELECT 1 FROM references_missing m"
         " WHERE m.destination_id = k.destination_id AND m.object = ?2 AND m.name = k.name LIMIT ?1)),"
         " r.id, iif(r.state = 'parked', r.reason, '')"
-        " FROM (SELECT destination_id, name, checked_at_ms FROM destinations JOIN references_known"
+        " FROM (SELECT destination_id, references_known.name, checked_at_ms FROM destinations JOIN references_known"
         " ON destination_id = destinations.id AND object = ?2 AND remote_id IS NULL"
         " ORDER BY checked_at_ms DESC, references_known.name LIMIT ?3) k"
         " LEFT JOIN records r ON r.destination_id = k.destination_id AND r.object = ?2 AND r.shared = 1"

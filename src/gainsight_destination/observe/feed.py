@@ -18,7 +18,7 @@ from gainsight_destination.observe.names import Names
 from gainsight_destination.records.deliveries import OFFSETS, delivery_id
 from gainsight_destination.resolve.duplicates import digest_of
 
-LOOK_BACK_MESSAGES: Final = 5_000
+LOOK_BACK_MESSAGES: Final = 2_000
 CHUNK_MESSAGES: Final = 500
 MAX_AGAIN: Final = 200
 

@@ -27,6 +27,7 @@ from gainsight_destination.eventlog.contract import LoggedEntry
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
+from gainsight_destination.records import history
 from gainsight_destination.records.upkeep import (
     crowded_records,
     drop_kept_messages,
@@ -35,6 +36,7 @@ from gainsight_destination.records.upkeep import (
     part_to_remove,
     settle,
 )
+from gainsight_destination.resolve import coverage, event_days
 from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
@@ -297,6 +299,8 @@ class Engine:
         self._sweep = await self._database.write(
             partial(forget_seen, received_before_ms=now_ms - DUPLICATE_WINDOW_MS, sweep=self._sweep)
         )
+        for kept in (history, coverage, event_days):
+            await self._database.write(partial(kept.forget, now_ms=self._clock.now_ms()))
         for connected in crew.destinations:
             after_offset: int | None = -1
             while after_offset is not None and not crew.stop.is_set():

@@ -16,6 +16,7 @@ from gainsight_destination.destinations.contract import Outline
 from gainsight_destination.destinations.registry import outline
 from gainsight_destination.eventlog.backlog import read_bytes, unread_bytes
 from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.records import counts
 from gainsight_destination.records.priorities import Priority
 
 WORKSPACE: Final = 0
@@ -142,15 +143,11 @@ def _destination_details(
     records: dict[str, Counter[str]] = {}
     waiting: Counter[Kind] = Counter()
     priorities: Counter[str] = Counter()
-    for object_name, state, presence, batch_limit, priority, count in connection.execute(
-        "SELECT object, state, presence, batch_limit, priority, count(*) FROM records WHERE destination_id = ?"
-        " GROUP BY object, state, presence, batch_limit, priority",
-        (destination_id,),
-    ):
-        records.setdefault(object_name, Counter())[state] += count
-        if state in ("dirty", "queued") and object_name not in paused:
-            waiting[Kind(object_name, presence, batch_limit)] += count
-            priorities[Priority(priority).name.lower()] += count
+    for kind in counts.of_destination(connection, destination_id):
+        records.setdefault(kind.object, Counter())[kind.state] += kind.records
+        if kind.state in ("dirty", "queued") and kind.object not in paused:
+            waiting[Kind(kind.object, kind.presence, kind.batch_limit)] += kind.records
+            priorities[Priority(kind.priority).name.lower()] += kind.records
     under_way = jobs.uploading(connection, destination_id)
     for object_name, uploaded in under_way.items():  # these wait for nothing but their file
         inserted = min(uploaded, waiting[Kind(object_name, "uncertain", None)])

@@ -93,7 +93,7 @@ async def retry(house: House, actor: str, letter_id: int, what: str) -> str:
     now_ms = house.now_ms()
 
     def write(connection: sqlite3.Connection) -> str:
-        letter, books = dead_letters.get(connection, letter_id), Books()
+        letter, books = dead_letters.get(connection, letter_id), Books(now_ms)
         if letter["state"] != "open":
             raise UserError("this failure was settled already")
         if what == "discard":

@@ -48,6 +48,7 @@ PAGES: Final = {
     "find": "/messages",
     "message": "/messages?id=first-track",
     "history": "/history",
+    "version": "/history/1",
     "people": "/people",
     "tokens": "/tokens",
     "you": "/you",

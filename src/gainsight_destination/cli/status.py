@@ -123,6 +123,8 @@ def _pause(pause: Mapping[str, Any]) -> list[str]:
         advice = "`check` lists what to create"
     elif "IP address" in pause["reason"]:
         advice = "add this server's address to the key's allow-list in Gainsight"
+    elif "OAuth" in pause["reason"] and "Access Key" not in pause["reason"]:
+        advice = "put a good clientId and clientSecret into the workspace file and run `workspace apply`"
     else:
         advice = "put a good key into the workspace file and run `workspace apply`"
     return [

@@ -1,6 +1,6 @@
 """The catalog: every type of destination there is, and what may be configured about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,14 @@ class CatalogEntry:
     """Which of Segment's calls it takes; the others are filtered as `unsupported_type`."""
     connection_modes: Mapping[str, tuple[str, ...]]
     """Kinds of source by the way their messages go: `cloud` through this server, `device` past it."""
+    alternatives: tuple[frozenset[str], ...] = ()
+    """Groups of settings of which one is given; the first when none of them is."""
+
+    def secrets_beside(self, given: Collection[str]) -> frozenset[str]:
+        """The secret settings that may go with those that are given: not those of an alternative to them."""
+        chosen = [names for names in self.alternatives if not names.isdisjoint(given)] or self.alternatives[:1]
+        others = frozenset().union(*self.alternatives) - frozenset().union(*chosen)
+        return self.secret_settings - others
 
 
 GAINSIGHT = CatalogEntry(
@@ -36,6 +44,7 @@ GAINSIGHT = CatalogEntry(
     parse_settings=gainsight.parse_settings,
     warnings=gainsight.warnings,
     secret_settings=gainsight.SECRET_SETTINGS,
+    alternatives=gainsight.ALTERNATIVES,
     methods={"identify": True, "track": True, "group": True, "page": False, "screen": False, "alias": False},
     connection_modes={"cloud": ("web", "mobile", "server"), "device": ()},
 )

@@ -268,6 +268,29 @@ class BatchRejectedError(CallError):
         """The records in the call, by position; None: all of the batch."""
 
 
+class Token(NamedTuple):
+    """Headers that let calls in for so many seconds from when they were asked for. Never logged or stored."""
+
+    headers: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+class TokenGrant(Protocol):
+    """How the engine gets a token for a destination's calls."""
+
+    def request(self) -> Call:
+        """The call that asks for one, with its own credentials."""
+        ...
+
+    def read(self, answer: Answer) -> Token:
+        """The token in an answer. Raises the call error of one that has none, AuthenticationError for a refusal."""
+        ...
+
+    def refused(self, answer: Answer) -> bool:
+        """Whether an answer to another call says that the token is not good; then the call did nothing."""
+        ...
+
+
 class QuotaSpentError(Exception):
     """No call is left of our share now; `retry_at_ms` says when there will be."""
 
@@ -427,6 +450,11 @@ class RecordDestination(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Credentials; never logged or stored."""
+        ...
+
+    @property
+    def token_grant(self) -> "TokenGrant | None":
+        """How to get a token for the calls; None when `headers` let them in."""
         ...
 
     def supports(self, message_type: str) -> bool: ...

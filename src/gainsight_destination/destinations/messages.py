@@ -34,6 +34,7 @@ from gainsight_destination.destinations.contract import (
     Reference,
     Rejected,
     ThrottledError,
+    TokenGrant,
     TransientError,
     Windows,
 )
@@ -79,6 +80,7 @@ class MessageDestination:
     )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
+    token_grant: TokenGrant | None = None
 
     def __init__(
         self,

@@ -25,10 +25,12 @@ from gainsight_destination.destinations.contract import (
     Reference,
     Rejected,
     Submitted,
+    TokenGrant,
     TransientError,
     Windows,
 )
 from gainsight_destination.destinations.gainsight import files, requests
+from gainsight_destination.destinations.gainsight.oauth import OAuthGrant
 from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, USAGE, place
 from gainsight_destination.destinations.gainsight.projection import Projection
 from gainsight_destination.destinations.gainsight.responses import (
@@ -118,7 +120,14 @@ class GainsightDestination:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return {"accesskey": self.settings.access_key}
+        return {} if self.settings.access_key is None else {"accesskey": self.settings.access_key}
+
+    @property
+    def token_grant(self) -> TokenGrant | None:
+        settings = self.settings
+        if settings.client_id is None or settings.client_secret is None:
+            return None
+        return OAuthGrant(settings.client_id, settings.client_secret)
 
     # -- messages to records
 

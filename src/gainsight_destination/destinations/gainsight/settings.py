@@ -27,7 +27,9 @@ from gainsight_destination.destinations.read_settings import (
 )
 from gainsight_destination.errors import InvalidSettingsError
 
-SECRET_SETTINGS = frozenset({"accessKey", "sharedSecret"})
+SECRET_SETTINGS = frozenset({"accessKey", "clientSecret", "sharedSecret"})
+ALTERNATIVES = (frozenset({"accessKey"}), frozenset({"clientId", "clientSecret"}))
+"""What lets calls in: the Access Key, or the key pair of machine-to-machine OAuth."""
 
 PEOPLE_PATHS = ("/v1/peoplemgmt/v1.0/people", "/v1.0/api/people")
 """Gainsight documents the first; the second is older and still answered."""
@@ -53,9 +55,12 @@ class Trigger(msgspec.Struct, frozen=True, rename="camel"):
 class GainsightSettings(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """One Gainsight tenant and what to send to it. Immutable and checked; `repr` shows no secret."""
 
-    access_key: str
     domain: str
     """An origin: `https://acme.gainsightcloud.com`, nothing after the host and port."""
+    access_key: str | None = None
+    """Either this, or `client_id` and `client_secret`."""
+    client_id: str | None = None
+    client_secret: str | None = None
     events: tuple[str, ...] = ()
     account_id_names: tuple[str, ...] = ("accountId", "account_id")
     account_field: str = "SfdcAccountId"
@@ -101,6 +106,8 @@ def parse_settings(raw: Mapping[str, Any]) -> GainsightSettings:
     """Check settings as a person wrote them. Raises InvalidSettingsError with every problem at once."""
     reader = SettingsReader(raw)
     found = {name: reader.take(name, read, DEFAULTS[name]) for name, read in READERS.items()}
+    for problem in credential_problems(raw):
+        reader.refuse(problem)
     if found["triggers"]:
         for name in ("sharedSecret", "tenantId"):
             if found[name] is None and raw.get(name) is None:
@@ -139,6 +146,16 @@ def warnings(settings: GainsightSettings) -> list[str]:
         if name not in (settings.event_object, settings.usage_object):
             found.append(f"bulkJobs has a job for {name}, which is neither eventObject nor usageObject; it is not used")
     return found
+
+
+def credential_problems(raw: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the choice between the Access Key and OAuth."""
+    key, pair = (sorted(names & raw.keys()) for names in ALTERNATIVES)
+    if key and pair:
+        return [f"accessKey and {pair[0]} are both given; Gainsight takes either an Access Key or OAuth: remove one"]
+    if not key and not pair:
+        return ["accessKey is required; or clientId and clientSecret, for OAuth"]
+    return [f"{name} is required with {pair[0]}" for name in ("clientId", "clientSecret") if pair and name not in pair]
 
 
 def access_key(value: Any) -> str:
@@ -189,6 +206,8 @@ def trigger(value: Any) -> Trigger:
 
 READERS: Mapping[str, Any] = {
     "accessKey": access_key,
+    "clientId": text,
+    "clientSecret": text,
     "domain": origin,
     "events": list_of(event_name),
     "accountIdNames": account_id_names,

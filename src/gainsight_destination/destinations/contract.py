@@ -9,7 +9,7 @@ A *message destination* gets each message as it came, in order per user. To the 
 one `ordered` object, whose records are the messages; see destinations/messages.py.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -325,6 +325,10 @@ class Calls(Protocol):
         ...
 
 
+EventNames = Callable[[int], str]
+"""The name of a track event by the store's number of it."""
+
+
 class RecordReader(Protocol):
     """What `project` may ask of the store: one consistent snapshot."""
 
@@ -351,6 +355,15 @@ class RecordReader(Protocol):
         """Properties or traits of a message; None when neither log nor store holds it any more."""
         ...
 
+    def is_archived(self, offset: int) -> bool:
+        """Whether a message came from an archive, not live."""
+        ...
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether the records at hand are tried again: they failed, or a person asked for it."""
+        ...
+
     def original(self, offset: int) -> bytes | None:
         """The whole message of an `ordered` object as JSON, as Segment hands it to a destination; None as above."""
         ...
@@ -374,6 +387,8 @@ class ObjectSpec:
 
     `per_message`: each record belongs to one message and can be forgotten with it; a destination has one such object
     at most. `referenced`: others point at it. `upserted`: one call takes those that are there and those that are not.
+    `of_message`: each record belongs to one message that may have others, its key begins with the message's offset and
+    a slash, and it is forgotten with it.
     `ordered`: the records are the messages themselves, and those of one user go one after another; `per_message` too.
     `calls_per_batch`: what a full batch costs, more than one if its result has to be asked for or each record goes
     alone. `max_rows`: as many as the other side's object can hold. `upload_from`: with so many due, a file of up to
@@ -386,6 +401,7 @@ class ObjectSpec:
     referenced: bool = False
     upserted: bool = False
     ordered: bool = False
+    of_message: bool = False
     calls_per_batch: int = 1
     max_rows: int | None = None
     upload_from: int | None = None
@@ -463,8 +479,8 @@ class RecordDestination(Protocol):
         """Names of the track events it wants; empty: all of them."""
         ...
 
-    def place(self, delivery: Delivery) -> Placement:
-        """Which records a resolved message touches. Pure."""
+    def place(self, delivery: Delivery, event_name: "EventNames") -> Placement:
+        """Which records a resolved message touches. Pure; `event_name` gives the name of a track's `event_id`."""
         ...
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:

@@ -22,6 +22,7 @@ from gainsight_destination.destinations.contract import (
     Delivered,
     Delivery,
     Draft,
+    EventNames,
     Limits,
     MisconfiguredError,
     ObjectSpec,
@@ -111,7 +112,7 @@ class MessageDestination:
     def supports(self, message_type: str) -> bool:
         return message_type in self._types
 
-    def place(self, delivery: Delivery) -> Placement:
+    def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return Placement((Contribution(MESSAGE, str(delivery.offset)),))
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:

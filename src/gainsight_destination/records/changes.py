@@ -7,13 +7,13 @@ deliveries themselves and their move in the books. What a transaction writes to 
 
 import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from operator import attrgetter
 from typing import Final
 
 from gainsight_destination.destinations.contract import Contribution, Delivery, Placement
-from gainsight_destination.records import dead_letters, deliveries
+from gainsight_destination.records import counts, dead_letters, deliveries
 from gainsight_destination.records.books import FILTERED, Books
 from gainsight_destination.records.lanes import line_up
 from gainsight_destination.records.priorities import Arrivals, Priority
@@ -286,6 +286,9 @@ class RecordChanges:
                 for record in created
             ],
         )
+        priorities = (usual if live is None else self._priority(record, live) for record in created)
+        kinds = Counter(zip((record.object for record in created), priorities, strict=True))
+        counts.created(self._connection, self._destination_id, kinds)
         if self._ordered:
             line_up(self._connection, self._destination_id, lanes)
 

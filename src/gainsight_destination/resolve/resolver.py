@@ -8,17 +8,20 @@ facts reach back, the result depends on the set of messages and not on their ord
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import partial
 from typing import Final
 
 from gainsight_destination.destinations.contract import Connected, Delivery
-from gainsight_destination.eventlog.contract import EventLog, LoggedEntry
+from gainsight_destination.eventlog.contract import DAY_MS, EventLog, LoggedEntry
 from gainsight_destination.events.account_ids import doubt, normalise_account_id
 from gainsight_destination.events.message import GROUP_ID, Discarded, Message, messages_of, read_entry
-from gainsight_destination.records import deliveries
-from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
+from gainsight_destination.records import deliveries, history
+from gainsight_destination.records.books import ACCEPTED, DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges
 from gainsight_destination.records.notices import note
 from gainsight_destination.records.priorities import Arrivals
+from gainsight_destination.resolve import event_days
+from gainsight_destination.resolve.coverage import Coverage, rule_of
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
 from gainsight_destination.resolve.facts import Interval
@@ -29,7 +32,6 @@ from gainsight_destination.resolve.said import Said, SaidReader, best_account
 from gainsight_destination.resolve.trust import UNTRUSTED_ACCOUNT_IGNORED, put_in_force, review_after, reviewed
 
 WORKSPACE: Final = 0
-ACCEPTED: Final = "accepted"
 INTERNAL_ERROR: Final = "internal_error"
 DEFAULT_ACCOUNT_NAMES: Final = ("accountId", "account_id")
 
@@ -122,7 +124,8 @@ class _Batch:
         self._connection = resolver._connection
         self._entries = entries
         self._now_ms = now_ms
-        self._books = Books()
+        self._books = Books(now_ms)
+        self._coverage = Coverage()
         self._notices: Counter[tuple[str, str]] = Counter()
         self._notice_offsets: dict[tuple[str, str], int] = {}
         self._scopes: dict[int, list[Scope]] = {}
@@ -197,14 +200,30 @@ class _Batch:
     def _count_read(self) -> None:
         messages: Counter[int] = Counter()
         body_bytes: Counter[int] = Counter()
+        first_at_ms: dict[int, int] = {}
+        last_at_ms: dict[int, int] = {}
+        received: Counter[history.Place] = Counter()
         for logged in self._entries:
-            messages[logged.entry.source_id] += logged.entry.count
-            body_bytes[logged.entry.source_id] += len(logged.entry.body)
+            entry = logged.entry
+            source_id, at_ms = entry.source_id, entry.received_at_ms
+            messages[source_id] += entry.count
+            body_bytes[source_id] += len(entry.body)
+            first_at_ms.setdefault(source_id, at_ms)
+            last_at_ms[source_id] = at_ms
+            received[at_ms // history.MINUTE_MS, WORKSPACE, source_id, history.RECEIVED] += entry.count
         self._connection.executemany(
-            "INSERT INTO read_messages (source_id, messages, body_bytes) VALUES (?,?,?) ON CONFLICT DO UPDATE"
-            " SET messages = messages + excluded.messages, body_bytes = body_bytes + excluded.body_bytes",
-            [(source_id, count, body_bytes[source_id]) for source_id, count in messages.items()],
+            "INSERT INTO read_messages (source_id, messages, body_bytes, first_at_ms, last_at_ms) VALUES (?,?,?,?,?)"
+            " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages,"
+            " body_bytes = body_bytes + excluded.body_bytes, last_at_ms = excluded.last_at_ms",
+            [
+                (source_id, count, body_bytes[source_id], first_at_ms[source_id], last_at_ms[source_id])
+                for source_id, count in messages.items()
+            ],
         )
+        if self._entries:
+            lag_ms = max(0, self._now_ms - self._entries[0].entry.received_at_ms)
+            lag_at = (self._now_ms // history.MINUTE_MS, WORKSPACE, history.NO_SOURCE, history.LAG_MS)
+            history.add(self._connection, {**received, lag_at: lag_ms})
 
     def _enter(self, source_id: int, state: str, reason: str, count: int) -> None:
         """Count messages that no destination gets."""
@@ -312,7 +331,7 @@ class _Batch:
 
     def _place(self, learned: Sequence[_Learned]) -> None:
         """Resolve the messages for the destinations that get them, and see which records they touch."""
-        graph, event_name = self._r._graph, self._r.event_name
+        graph, coverage, event_name = self._r._graph, self._coverage, self._r.event_name
         for message, route, identity_id, anonymous_id, said in learned:
             for connected in route.accepted:
                 destination = connected.destination
@@ -323,6 +342,9 @@ class _Batch:
                 else:
                     self._notice_untrusted(delivery)
                     self._changes[connected.id].add(delivery, place(delivery, destination, event_name))
+                if message.event is not None:
+                    named = bool(said.accounts) and best_account(said.accounts, destination.account_names) is not None
+                    coverage.enter(connected.id, delivery, in_properties=named)
             if route.accepted and (message.type == "identify" or message.type == "group"):
                 self._bodies.append((message.offset, message.body))
 
@@ -335,6 +357,8 @@ class _Batch:
             self._books.enter(WORKSPACE, source_id, ACCEPTED, "", count)
             for connected, reason in route.filtered:
                 self._books.enter(connected.id, source_id, FILTERED, reason, count)
+        events = Counter((m.received_at_ms // DAY_MS, m.event) for m, *_ in learned if m.event is not None)
+        event_days.count(self._connection, events)
 
     def _delivery(
         self, message: Message, identity_id: int, anonymous_id: int | None, said: Said, names: Names
@@ -387,7 +411,7 @@ class _Batch:
     def _correct(self, delivery: Delivery, connected: Connected) -> bool:
         """Resolve a message again; whether that changed anything."""
         destination = connected.destination
-        resolved, was_untrusted = _resolved(delivery), delivery.untrusted
+        resolved, was_untrusted, rule = _resolved(delivery), delivery.untrusted, rule_of(delivery)
         before = place(delivery, destination, self._r.event_name)
         resolve(delivery, self._r._graph, destination.account_names)
         if resolved == _resolved(delivery):
@@ -395,7 +419,15 @@ class _Batch:
         if delivery.untrusted and not was_untrusted:
             self._notice_untrusted(delivery)
         self._changes[connected.id].replace(delivery, before, place(delivery, destination, self._r.event_name))
+        if delivery.type == "track":
+            named = partial(self._names_account, delivery.offset, destination.account_names)
+            self._coverage.move(connected.id, delivery, rule, named)
         return True
+
+    def _names_account(self, offset: int, names: Names) -> bool:
+        """Whether the properties of an earlier track event name an account, as far as the log still tells."""
+        message = self._originals(offset)
+        return message is None or best_account(self._r._said.read(message).accounts, names) is not None
 
     def review(self, connected: Connected, after_offset: int, limit: int) -> int | None:
         """Resolve what may still move again, in log order after an offset; where to go on, None at the end."""
@@ -438,6 +470,7 @@ class _Batch:
         self._r._graph.flush()
         self._connection.executemany("INSERT OR IGNORE INTO bodies (offset, body) VALUES (?,?)", self._bodies)
         self._books.flush(self._connection)
+        self._coverage.flush(self._connection)
         note(self._connection, WORKSPACE, self._notices, self._notice_offsets)
         if self._entries:
             self._connection.execute("UPDATE reader SET next_offset = ?", (self._entries[-1].end,))

@@ -78,6 +78,10 @@ class Resolver:
         self._emails = Dictionary(connection, "emails")
         self._event_names = Dictionary(connection, "event_names")
 
+    def event_name(self, event_id: int) -> str:
+        """The name of a track event."""
+        return self._event_names.value_of(event_id)
+
     def forget(self) -> None:
         """Drop everything remembered: the transaction was rolled back, memory may be ahead of the store."""
         for memory in (
@@ -324,7 +328,7 @@ class _Batch:
 
     def _place(self, learned: Sequence[_Learned]) -> None:
         """Resolve the messages for the destinations that get them, and see which records they touch."""
-        graph, reads_all = self._r._graph, self._r._reads_all
+        graph, reads_all, event_name = self._r._graph, self._r._reads_all, self._r.event_name
         source_id, from_ms, until_ms = -1, 0, 0
         events: Mapping[int, list[int]] = {}
         for message, route, identity_id, anonymous_id, said in learned:
@@ -337,10 +341,10 @@ class _Batch:
                 delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
                 resolve(delivery, graph, destination.account_names)
                 if not delivery.untrusted:
-                    self._changes[connected.id].add(delivery, destination.place(delivery))
+                    self._changes[connected.id].add(delivery, destination.place(delivery, event_name))
                 else:
                     self._notice_untrusted(delivery)
-                    self._changes[connected.id].add(delivery, place(delivery, destination))
+                    self._changes[connected.id].add(delivery, place(delivery, destination, event_name))
                 if message.event is None:
                     continue
                 if delivery.account_id is None:
@@ -427,13 +431,13 @@ class _Batch:
         """Resolve a message again; whether that changed anything."""
         destination = connected.destination
         resolved, was_untrusted, rule = _resolved(delivery), delivery.untrusted, rule_of(delivery)
-        before = place(delivery, destination)
+        before = place(delivery, destination, self._r.event_name)
         resolve(delivery, self._r._graph, destination.account_names)
         if resolved == _resolved(delivery):
             return False
         if delivery.untrusted and not was_untrusted:
             self._notice_untrusted(delivery)
-        self._changes[connected.id].replace(delivery, before, place(delivery, destination))
+        self._changes[connected.id].replace(delivery, before, place(delivery, destination, self._r.event_name))
         if delivery.type == "track":
             named = partial(self._names_account, delivery.offset, destination.account_names)
             self._coverage.move(connected.id, delivery, rule, named)
@@ -470,11 +474,11 @@ class _Batch:
                 if self._correct(delivery, connected):
                     continue
                 if delivery.open_records or not windows.parked_then_deliver:
-                    changes.drop(delivery, place(delivery, connected.destination))
+                    changes.drop(delivery, place(delivery, connected.destination, self._r.event_name))
                 else:
-                    before = place(delivery, connected.destination)
+                    before = place(delivery, connected.destination, self._r.event_name)
                     delivery.without_account = True
-                    changes.replace(delivery, before, place(delivery, connected.destination))
+                    changes.replace(delivery, before, place(delivery, connected.destination, self._r.event_name))
             ended += len(overdue)
         self._finish()
         return ended
@@ -507,7 +511,7 @@ class _Bounds:
                 self._resolver._connection, self._connected.id, scope.identity_id, *scope.interval, since_ms=0
             )
             if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
-            for contribution in place(delivery, destination).contributions
+            for contribution in place(delivery, destination, self._resolver.event_name).contributions
             if contribution.tally_user == user_id and (contribution.object, contribution.key) == (object_name, key)
         ]
         return (min(times), max(times)) if times else None

@@ -204,9 +204,10 @@ async def test_a_dead_record_with_steady_messages_costs_few_calls(tmp_path: Path
     """Each new message gives a dead record another chance, after a wait that doubles; one letter tells of it."""
     async with delivery_at_sandbox(tmp_path) as delivery:
         account = await account_of(delivery)
-        await delivery.sandbox.control("PUT", "schema/company/fields/Industry", {"nillable": False})
-        for _ in range(60):
-            delivery.send(group("u", account, {"industry": None}))
+        rule = {"fault": "400", "match": {"method": "PUT", "path": "/v1/data/objects/*"}}
+        await delivery.sandbox.control("PUT", "faults", {"rules": [rule]})
+        for turn in range(60):
+            delivery.send(group("u", account, {"industry": f"Industry {turn}"}))
             await delivery.resolve()
             await delivery.step_until(minutes=10 / 60)
         refused = [call for call in await delivery.sandbox.calls() if call["status"] == 400]

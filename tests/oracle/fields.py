@@ -24,12 +24,13 @@ PERSON = {
     "location": "Location",
     "timezone": "Timezone",
 }
+WEB_ADDRESS = r"(?i:https?://)?[\w-]+(\.[\w-]+)+(:\d{1,5})?([/?#]\S*)?"
 NEVER_CLEARED = ("Name", "Email")
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a Gainsight object: text, number, boolean, date, datetime or picklist."""
+    """A field of a Gainsight object: text, url, number, boolean, date, datetime or picklist."""
 
     type: str = "text"
     length: int | None = None
@@ -43,7 +44,7 @@ class MisfitError(Exception):
 def fit(value: Any, field: Field) -> Any:
     """Numeric text becomes a number, "true" and "false" become booleans, dates are read as ISO 8601 or epoch numbers, a
     picklist takes an active label in any letter case, lists and objects become JSON text; text longer than the field
-    is cut. Null clears."""
+    is cut, a web address is not. Null clears."""
     if value is None:
         return None
     if field.type == "number":
@@ -63,6 +64,10 @@ def fit(value: Any, field: Field) -> Any:
         for label in field.labels:
             if label.lower() == as_text(value).strip().lower():
                 return label
+        raise MisfitError
+    if field.type == "url":
+        if isinstance(value, str) and re.fullmatch(WEB_ADDRESS, value.strip()):
+            return value.strip()
         raise MisfitError
     return as_text(value)[: field.length]
 
@@ -113,9 +118,10 @@ def in_order(messages: Sequence[Message]) -> list[Message]:
 
 
 def last_said(messages: Sequence[Message], names: Sequence[str], field: Field, *, clears: bool = True) -> Any:
-    """The value with the newest date that the field can take; SILENT when nobody said one."""
+    """The value with the newest date that the field can take; SILENT when nobody said one. Blank text is as null."""
     for message in reversed(in_order(messages)):
         value = said_of(message.said, names)
+        value = None if isinstance(value, str) and not value.strip() else value
         if value is SILENT or (value is None and not clears):
             continue
         try:

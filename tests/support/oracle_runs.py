@@ -38,7 +38,8 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         ),
     },
     "person": {
-        **dict.fromkeys(("Name", "FirstName", "LastName", "MiddleName", "LinkedinUrl", "Location", "Timezone"), TEXT),
+        **dict.fromkeys(("Name", "FirstName", "LastName", "MiddleName", "Location", "Timezone"), TEXT),
+        "LinkedinUrl": Field("url", 255),
         "Comments": Field("text", 4_000),
         "EmailOptOut": Field("boolean"),
     },

@@ -12,7 +12,15 @@ from gainsight_destination.destinations.gainsight.projection import (
     traits_of_fields,
     usage_digest,
 )
-from gainsight_destination.destinations.gainsight.schema import UNFIT, Field, Fitted, Schema, fit, parse_schema
+from gainsight_destination.destinations.gainsight.schema import (
+    NOT_AN_ITEM,
+    UNFIT,
+    Field,
+    Fitted,
+    Schema,
+    fit,
+    parse_schema,
+)
 
 SCHEMA = Schema(
     "Company",
@@ -44,7 +52,7 @@ def fields(*traits: dict[str, Any], explicit: dict[str, str] | None = None) -> d
         (5, Field("f", "STRING"), Fitted("5")),
         (True, Field("f", "STRING"), Fitted("true")),
         ({"a": [1]}, Field("f", "STRING"), Fitted('{"a":[1]}')),
-        ("toolong", Field("f", "STRING", length=3), Fitted("too", cut=True)),
+        ("toolong", Field("f", "STRING", length=3), Fitted("too", notice="text_cut")),
         (None, Field("f", "NUMBER"), Fitted(None)),
         (" 12 ", Field("f", "NUMBER"), Fitted(12)),
         ("1.5", Field("f", "CURRENCY"), Fitted(1.5)),
@@ -60,7 +68,7 @@ def fields(*traits: dict[str, Any], explicit: dict[str, str] | None = None) -> d
         (" Mo@Acme.Test", Field("f", "EMAIL"), Fitted("mo@acme.test")),
         ("mo", Field("f", "EMAIL"), UNFIT),
         ("gold", Field("f", "PICKLIST", labels={"gold": "Gold"}), Fitted("Gold")),
-        ("lead", Field("f", "PICKLIST", labels={"gold": "Gold"}), UNFIT),
+        ("lead", Field("f", "PICKLIST", labels={"gold": "Gold"}), NOT_AN_ITEM),
     ],
 )
 def test_fit(value: Any, target: Field, expected: Fitted) -> None:

@@ -74,6 +74,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "trait_unmapped": "traits that have no field in Gainsight, not sent",
     "field_not_writable": "fields that are missing or read-only in Gainsight, left out",
     "value_skipped": "values that do not fit their field's type, left out",
+    "picklist_unknown": "values that are no active item of their picklist, left out",
     "text_cut": "texts cut to their field's length",
     "object_nearly_full": "objects with more than 80 % of the rows that Gainsight lets them hold",
     "upload_refused": "files that Gainsight refused; look at the job in bulkJobs. Their records go by calls",

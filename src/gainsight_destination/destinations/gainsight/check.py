@@ -15,7 +15,9 @@ from gainsight_destination.destinations.gainsight.responses import read_answer
 from gainsight_destination.destinations.gainsight.schema import NUMERIC, Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 
-TEXT: Final = frozenset({"STRING", "RICHTEXTAREA", "SFDCID", "EMAIL", "URL", "PICKLIST", "GSID"})
+TEXT: Final = frozenset({"STRING", "RICHTEXTAREA", "JSONSTRING"})
+"""What takes any text."""
+ACCOUNT_ID: Final = TEXT | {"SFDCID"}
 LOOKUP: Final = frozenset({"LOOKUP", "GSID"})
 
 
@@ -33,16 +35,16 @@ EVENT_FIELDS: Final = (
     Needed("Event_Name__gc", "String, length 255", TEXT),
     Needed("Event_Time__gc", "DateTime", frozenset({"DATETIME"})),
     Needed("User_Id__gc", "String, length 255", TEXT),
-    Needed("Account_Id__gc", "String, length 255", TEXT),
+    Needed("Account_Id__gc", "String, length 255", ACCOUNT_ID),
     Needed("Company_Id__gc", "Lookup to Company (Gsid)", LOOKUP),
     Needed("Person_Id__gc", "Lookup to Person (Gsid)", LOOKUP),
-    Needed("Properties__gc", "String with the greatest length, or Rich Text Area", TEXT | {"JSON", "JSONSTRING"}),
+    Needed("Properties__gc", "String with the greatest length, or Rich Text Area", TEXT | {"JSON"}),
 )
 USAGE_FIELDS: Final = (
     Needed("Usage_Key__gc", "String, length 255", TEXT),
     Needed("Usage_Date__gc", "Date", frozenset({"DATE"})),
     Needed("Event_Name__gc", "String, length 255", TEXT),
-    Needed("Account_Id__gc", "String, length 255", TEXT),
+    Needed("Account_Id__gc", "String, length 255", ACCOUNT_ID),
     Needed("Company_Id__gc", "Lookup to Company (Gsid)", LOOKUP),
     Needed("Person_Id__gc", "Lookup to Person (Gsid)", LOOKUP),
     Needed("Event_Count__gc", "Number", NUMERIC),
@@ -112,8 +114,8 @@ def needed_fields(settings: GainsightSettings) -> dict[str, tuple[Needed, ...]]:
         requests.PERSON_OBJECT: settings.person_fields,
     }
     keys = {
-        requests.COMPANY_OBJECT: Needed(settings.account_field, "String", TEXT),
-        requests.PERSON_OBJECT: Needed("Email", "Email", TEXT),
+        requests.COMPANY_OBJECT: Needed(settings.account_field, "String", ACCOUNT_ID),
+        requests.PERSON_OBJECT: Needed("Email", "Email", TEXT | {"EMAIL"}),
     }
     needed = {
         name: (

@@ -1,7 +1,7 @@
 """What each Gainsight record should hold, computed from what the messages said.
 
 Fields are last-writer-wins by date, then message id; among values that cannot become the field's type the newest one
-that can wins. A trait sent as null clears its field, except Email and Name.
+that can wins. A trait sent as null, or as text of blanks only, clears its field, except Email and Name.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from gainsight_destination.destinations.contract import Draft, Record, RecordReader, Reference, Statement
 from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
-from gainsight_destination.destinations.gainsight.schema import Field, Schema, fit
+from gainsight_destination.destinations.gainsight.schema import Field, Schema, fit, is_blank
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.events.timestamps import iso_day, iso_utc
@@ -71,19 +71,18 @@ def map_traits(said: Sequence[Said], fields: Mapping[str, tuple[str, ...]], sche
         target = schema.fields.get(field)
         for _, _, _, traits in reversed(said):
             found, value = _first_said(traits, names)
+            value = None if is_blank(value) else value
             if not found or (value is None and field in KEPT_ON_NULL):
                 continue
             if target is None or not target.writable:
                 notices.add(("field_not_writable", f"{schema.object_name}.{field}"))
                 break
             fitted = fit(value, target)
-            if not fitted.ok:
-                notices.add(("value_skipped", f"{schema.object_name}.{field}"))
-                continue
-            if fitted.cut:
-                notices.add(("text_cut", f"{schema.object_name}.{field}"))
-            mapped[field] = fitted.value
-            break
+            if fitted.notice is not None:
+                notices.add((fitted.notice, f"{schema.object_name}.{field}"))
+            if fitted.ok:
+                mapped[field] = fitted.value
+                break
     return Mapped(mapped, tuple(sorted(notices)))
 
 
@@ -114,6 +113,8 @@ class Projection:
         self._settings = settings
         self._company_fields = traits_of_fields(COMPANY_TRAITS, settings.company_fields)
         self._person_fields = traits_of_fields(PERSON_TRAITS, settings.person_fields)
+        self._event_fields = traits_of_fields({}, settings.event_fields)
+        self._event_fields.pop("Message_Id__gc", None)
         account_names = {*settings.account_id_names}
         self._known_company = frozenset(
             {name for names in self._company_fields.values() for name in names} | account_names | {GROUP_ID}
@@ -144,15 +145,16 @@ class Projection:
         fields = {**mapped.fields, "Email": email}
         if "Name" not in fields and schema.can_write("Name"):
             parts = [str(fields[part]) for part in ("FirstName", "LastName") if fields.get(part)]
-            if parts:
-                fields["Name"] = fit(" ".join(parts), schema.fields["Name"]).value
+            named = fit(" ".join(parts), schema.fields["Name"])
+            if parts and named.ok:
+                fields["Name"] = named.value
         titles: dict[int, Any] = {}
         for _, _, statement, _ in said:
             if statement.says_member is not None:
                 titles[statement.says_member] = ...
         for _, _, statement, traits in said:
             if statement.account_id in titles and "title" in traits:
-                titles[statement.account_id] = traits["title"]
+                titles[statement.account_id] = None if is_blank(traits["title"]) else traits["title"]
         links = sorted((reader.account(account_id), account_id) for account_id in titles)
         fields["companies"] = [
             {ACCOUNT: account} | ({} if titles[account_id] is ... else {"Title": fit(titles[account_id], TITLE).value})
@@ -177,16 +179,13 @@ class Projection:
             "User_Id__gc": reader.identity(delivery.user_id),
             "Account_Id__gc": None if delivery.account_id is None else reader.account(delivery.account_id),
         }
-        notices: tuple[tuple[str, str], ...] = ()
+        mapped = Mapped({}, ())
         properties = reader.body(delivery.offset)
         if properties is not None:
             said = [(delivery.at_ms, delivery.message_id, Statement(), properties)]
-            explicit = traits_of_fields({}, self._settings.event_fields)
-            mapped = map_traits(said, explicit, schema)
+            mapped = map_traits(said, self._event_fields, schema)
             fields |= {"Properties__gc": json.dumps(properties, ensure_ascii=False, separators=(",", ":"))}
-            fields = {**fields, **mapped.fields, "Message_Id__gc": delivery.message_id}
-            notices = mapped.notices
-        draft = self._row(reader, record, schema, fields, delivery.email_id, notices)
+        draft = self._row(reader, record, schema, fields, delivery.email_id, mapped)
         return replace(draft, wanted=delivery.state not in ("filtered", "parked"))
 
     def usage(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
@@ -210,7 +209,7 @@ class Projection:
             fields["User_Id__gc"] = user
             assert key.user_id is not None
             email_id = reader.email_of_user(key.user_id, last_at_ms) if count else None
-        return replace(self._row(reader, record, schema, fields, email_id, ()), wanted=count > 0)
+        return replace(self._row(reader, record, schema, fields, email_id, Mapped({}, ())), wanted=count > 0)
 
     def _row(
         self,
@@ -219,23 +218,27 @@ class Projection:
         schema: Schema,
         fields: dict[str, Any],
         email_id: int | None,
-        notices: tuple[tuple[str, str], ...],
+        mapped: Mapped,
     ) -> Draft:
-        """A row of a custom object: values made to fit, and the references for its lookups."""
+        """A row of a custom object: values made to fit, and the references for its lookups.
+
+        What is mapped to a field by the settings wins over what we would write there.
+        """
         fitted: dict[str, Any] = {}
-        found = set(notices)
+        found = set(mapped.notices)
         for name, value in fields.items():
+            if name in mapped.fields:
+                continue
             target = schema.fields.get(name)
             if target is None or not target.writable:
                 found.add(("field_not_writable", f"{schema.object_name}.{name}"))
                 continue
             result = fit(value, target)
-            if result.cut:
-                found.add(("text_cut", f"{schema.object_name}.{name}"))
+            if result.notice is not None:
+                found.add((result.notice, f"{schema.object_name}.{name}"))
             if result.ok:
                 fitted[name] = result.value
-            else:
-                found.add(("value_skipped", f"{schema.object_name}.{name}"))
+        fitted |= mapped.fields
         references = []
         account = fields["Account_Id__gc"]
         if account is not None and schema.can_write("Company_Id__gc"):
@@ -243,7 +246,8 @@ class Projection:
         if email_id is not None and schema.can_write("Person_Id__gc"):
             fitted[PERSON_EMAIL] = reader.email(email_id)
             references.append(Reference(PERSON, reader.email(email_id)))
-        name = str(fields.get("Message_Id__gc") or fields.get("Usage_Key__gc"))
+        key = "Message_Id__gc" if "Message_Id__gc" in fields else "Usage_Key__gc"
+        name = str(fitted.get(key, fields[key]))
         awaits = email_id is not None and reader.is_on_its_way(PERSON, str(email_id))
         return Draft(record, name, fitted, tuple(references), awaits, notices=tuple(sorted(found)))
 

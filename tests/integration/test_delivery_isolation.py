@@ -122,7 +122,8 @@ async def test_the_record_that_was_refused_is_buried(tmp_path: Path) -> None:
         one, two = await account_of(delivery), await account_of(delivery, 1)
         delivery.send(group("u", one, {"industry": "Energy"}), group("u", two, {"name": "x"}))
         await delivery.drain()
-        await delivery.sandbox.control("PUT", "schema/company/fields/Industry", {"nillable": False})
+        rule = {"fault": "400", "match": {"method": "PUT", "path": "/v1/data/objects/*"}}
+        await delivery.sandbox.control("PUT", "faults", {"rules": [rule]})
         delivery.send(group("u", one, {"industry": "Energy"}), group("u", two, {"industry": None}))
         await delivery.drain()
         ((name, request),) = await delivery.read("SELECT record_key, request FROM dead_letters")

@@ -34,6 +34,7 @@ SCHEMA = Schema(
 )
 
 
+MULTI = Field("f", "MULTISELECTDROPDOWNLIST", labels={"gold": "Gold", "red;green": "1I00R", "red": "1I00R"})
 USAGE_KEY = "d6e1a5a97a1e5de9ef4696ca455ef76ac7e441a2"
 
 
@@ -69,6 +70,28 @@ def fields(*traits: dict[str, Any], explicit: dict[str, str] | None = None) -> d
         ("mo", Field("f", "EMAIL"), UNFIT),
         ("gold", Field("f", "PICKLIST", labels={"gold": "Gold"}), Fitted("Gold")),
         ("lead", Field("f", "PICKLIST", labels={"gold": "Gold"}), NOT_AN_ITEM),
+        ("gold", Field("f", "PICKLIST"), NOT_AN_ITEM),
+        (["gold", "GOLD", None, ""], MULTI, Fitted("Gold")),
+        ("red;gold", MULTI, Fitted("1I00R;Gold")),
+        (["gold", "lead"], MULTI, Fitted("Gold", notice="picklist_unknown")),
+        (["lead"], MULTI, NOT_AN_ITEM),
+        ([], MULTI, Fitted(None)),
+        ("https://acme.test/a?b", Field("f", "URL"), Fitted("https://acme.test/a?b")),
+        (" acme.test ", Field("f", "URL"), Fitted("acme.test")),
+        ("javascript:alert(1)", Field("f", "URL"), UNFIT),
+        ("https://acme.test/long", Field("f", "URL", length=12), UNFIT),
+        ("0015000000abcDE", Field("f", "SFDCID"), Fitted("0015000000abcDE")),
+        ("acme", Field("f", "SFDCID"), UNFIT),
+        ('{"a": 1}', Field("f", "JSON"), Fitted('{"a": 1}')),
+        ("a", Field("f", "JSON"), Fitted('"a"')),
+        ([1], Field("f", "JSON", length=2), UNFIT),
+        ("1P02" + "0" * 32, Field("f", "LOOKUP"), UNFIT),
+        (None, Field("f", "LOOKUP"), UNFIT),
+        (None, Field("f", "NUMBER", nillable=False), UNFIT),
+        (10**400, Field("f", "NUMBER"), UNFIT),
+        (1_800_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
+        (1_800_000_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
+        ("a\0b\ud83d", Field("f", "STRING"), Fitted("ab\ufffd")),
     ],
 )
 def test_fit(value: Any, target: Field, expected: Fitted) -> None:
@@ -83,7 +106,11 @@ def test_last_writer_wins_among_values_that_fit() -> None:
 
 
 def test_null_clears_but_not_a_name() -> None:
-    """A trait sent as null clears its field, except Name."""
+    """A trait sent as null clears its field, except Name; so does text of blanks only."""
+    assert fields({"industry": "x", "name": "Acme"}, {"industry": " ", "name": ""}) == {
+        "Industry": None,
+        "Name": "Acme",
+    }
     assert fields({"industry": "x", "name": "Acme"}, {"industry": None, "name": None}) == {
         "Industry": None,
         "Name": "Acme",

@@ -24,13 +24,14 @@ PERSON = {
     "location": "Location",
     "timezone": "Timezone",
 }
-WEB_ADDRESS = r"(?i:https?://)?[\w-]+(\.[\w-]+)+(:\d{1,5})?([/?#]\S*)?"
 NEVER_CLEARED = ("Name", "Email")
+WORDS = {"true": True, "yes": True, "y": True, "t": True, "on": True, "1": True}
+WORDS |= {"false": False, "no": False, "n": False, "f": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a Gainsight object: text, url, number, boolean, date, datetime or picklist."""
+    """A field of a Gainsight object: text, number, boolean, date, datetime or picklist."""
 
     type: str = "text"
     length: int | None = None
@@ -42,18 +43,18 @@ class MisfitError(Exception):
 
 
 def fit(value: Any, field: Field) -> Any:
-    """Numeric text becomes a number, "true" and "false" become booleans, dates are read as ISO 8601 or epoch numbers, a
-    picklist takes an active label in any letter case, lists and objects become JSON text; text longer than the field
-    is cut, a web address is not. Null clears."""
+    """Numeric text becomes a number, the usual words, 1 and 0 become booleans, dates are read as ISO 8601 or epoch
+    numbers, a picklist takes an active label in any letter case, lists and objects become JSON text; text longer than
+    the field is cut, and holds no NUL. Null clears."""
     if value is None:
         return None
     if field.type == "number":
         return number(value)
     if field.type == "boolean":
-        if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-            return value.strip().lower() == "true"
-        if isinstance(value, bool):
-            return value
+        if isinstance(value, str):
+            value = WORDS.get(value.strip().lower())
+        if isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1)):
+            return bool(value)
         raise MisfitError
     if field.type in ("date", "datetime"):
         at_ms = moment_ms(value)
@@ -64,10 +65,6 @@ def fit(value: Any, field: Field) -> Any:
         for label in field.labels:
             if label.lower() == as_text(value).strip().lower():
                 return label
-        raise MisfitError
-    if field.type == "url":
-        if isinstance(value, str) and re.fullmatch(WEB_ADDRESS, value.strip()):
-            return value.strip()
         raise MisfitError
     return as_text(value)[: field.length]
 
@@ -81,7 +78,9 @@ def number(value: Any) -> float:
 
 
 def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def mapping_of(standard: Mapping[str, str], explicit: Mapping[str, str]) -> dict[str, list[str]]:
@@ -118,10 +117,9 @@ def in_order(messages: Sequence[Message]) -> list[Message]:
 
 
 def last_said(messages: Sequence[Message], names: Sequence[str], field: Field, *, clears: bool = True) -> Any:
-    """The value with the newest date that the field can take; SILENT when nobody said one. Blank text is as null."""
+    """The value with the newest date that the field can take; SILENT when nobody said one."""
     for message in reversed(in_order(messages)):
         value = said_of(message.said, names)
-        value = None if isinstance(value, str) and not value.strip() else value
         if value is SILENT or (value is None and not clears):
             continue
         try:

@@ -11,8 +11,9 @@ from gainsight_destination.deliver.outcomes import Sent
 from gainsight_destination.deliver.reader import StoreReader
 from gainsight_destination.destinations.contract import Connected, Delivered, Draft, Outcome, Record
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
-from gainsight_destination.destinations.gainsight.schema import Field, Schema
+from gainsight_destination.destinations.gainsight.schema import Schema
 from gainsight_destination.destinations.gainsight.settings import parse_settings
+from gainsight_destination.destinations.gainsight.values import Field
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe.status import status
@@ -173,6 +174,7 @@ class Pipeline:
         document = status(self.connection, self.log, self.now_ms)
         books: dict[str, Any] = document["destinations"]["gainsight"]
         assert books["balanced"], document
+        check_counts(self.connection)
         return books
 
     def figures(self) -> dict[str, Any]:
@@ -183,6 +185,13 @@ class Pipeline:
 
     def query(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self.connection.execute(sql, values).fetchall()
+
+
+def check_counts(connection: sqlite3.Connection) -> None:
+    """The kept counts of records are those that counting them gives."""
+    kinds = "destination_id, object, state, presence, priority, coalesce(batch_limit, 0)"
+    counted = set(connection.execute(f"SELECT {kinds}, count(*) FROM records GROUP BY {kinds}"))
+    assert set(connection.execute("SELECT * FROM record_counts WHERE records <> 0")) == counted
 
 
 def at(minutes: float) -> str:

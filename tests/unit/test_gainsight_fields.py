@@ -12,15 +12,8 @@ from gainsight_destination.destinations.gainsight.projection import (
     traits_of_fields,
     usage_digest,
 )
-from gainsight_destination.destinations.gainsight.schema import (
-    NOT_AN_ITEM,
-    UNFIT,
-    Field,
-    Fitted,
-    Schema,
-    fit,
-    parse_schema,
-)
+from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
+from gainsight_destination.destinations.gainsight.values import NO_OPTION, UNFIT, Field, Fitted, fit
 
 SCHEMA = Schema(
     "Company",
@@ -34,7 +27,7 @@ SCHEMA = Schema(
 )
 
 
-MULTI = Field("f", "MULTISELECTDROPDOWNLIST", labels={"gold": "Gold", "red;green": "1I00R", "red": "1I00R"})
+MULTI = Field("f", "MULTISELECTDROPDOWNLIST", labels={"gold": "Gold", "a, b": "A, B"})
 USAGE_KEY = "d6e1a5a97a1e5de9ef4696ca455ef76ac7e441a2"
 
 
@@ -62,36 +55,51 @@ def fields(*traits: dict[str, Any], explicit: dict[str, str] | None = None) -> d
         ("inf", Field("f", "NUMBER"), UNFIT),
         (True, Field("f", "NUMBER"), UNFIT),
         ("TRUE", Field("f", "BOOLEAN"), Fitted(True)),
-        (1, Field("f", "BOOLEAN"), UNFIT),
+        (" Yes", Field("f", "BOOLEAN"), Fitted(True)),
+        ("off", Field("f", "BOOLEAN"), Fitted(False)),
+        (1, Field("f", "BOOLEAN"), Fitted(True)),
+        (2, Field("f", "BOOLEAN"), UNFIT),
+        ("maybe", Field("f", "BOOLEAN"), UNFIT),
+        (10**400, Field("f", "NUMBER"), UNFIT),
+        ("1,200", Field("f", "CURRENCY"), UNFIT),
+        ("$1,200.50", Field("f", "CURRENCY"), Fitted(1200.5)),
+        ("99 EUR", Field("f", "CURRENCY"), Fitted(99)),
+        ("-5 €", Field("f", "CURRENCY"), Fitted(-5)),
+        ("45%", Field("f", "PERCENTAGE"), Fitted(45)),
+        ("45%", Field("f", "NUMBER"), UNFIT),
+        (1772359200, Field("f", "DATE"), Fitted("2026-03-01")),
+        (1772359200000, Field("f", "DATETIME"), Fitted("2026-03-01T10:00:00.000Z")),
+        ("0001-01-01T00:00:00.5Z", Field("f", "DATETIME"), Fitted("0001-01-01T00:00:00.500Z")),
+        ("a\0b", Field("f", "STRING"), Fitted("ab")),
+        ("001A0000006Vm9rIAC", Field("f", "SFDCID", length=18), Fitted("001A0000006Vm9rIAC")),
+        ("001A0000006Vm9rIAC!", Field("f", "SFDCID", length=18), UNFIT),
+        ({"a": 1}, Field("f", "URL"), UNFIT),
+        ("1P02" + "A" * 32, Field("f", "LOOKUP"), UNFIT),
+        (None, Field("f", "LOOKUP"), Fitted(None)),
+        ('{"a": 1}', Field("f", "JSON"), Fitted('{"a": 1}')),
+        ("a", Field("f", "JSON"), Fitted('"a"')),
+        ([1], Field("f", "JSON", length=2), UNFIT),
+        ("a\0b\ud83d", Field("f", "STRING"), Fitted("ab\ufffd")),
+        (1_800_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
+        (1_800_000_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
+        ("acme", Field("f", "LOOKUP"), UNFIT),
+        (None, Field("f", "STRING", nillable=False), Fitted(ok=False, notice="null_skipped")),
+        (["Gold", "lead", "gold"], MULTI, Fitted(["Gold"], notice="option_unknown")),
+        ("gold; a, b", MULTI, Fitted(["Gold", "A, B"])),
+        ("gold,gold", MULTI, Fitted(["Gold"])),
+        ("a, b", MULTI, Fitted(["A, B"])),
+        ([], MULTI, Fitted(None)),
+        (["lead"], MULTI, NO_OPTION),
         ("2026-03-01T10:00:00+01:00", Field("f", "DATETIME"), Fitted("2026-03-01T09:00:00.000Z")),
         ("2026-03-01T10:00:00+01:00", Field("f", "DATE"), Fitted("2026-03-01")),
         ("soon", Field("f", "DATE"), UNFIT),
         (" Mo@Acme.Test", Field("f", "EMAIL"), Fitted("mo@acme.test")),
         ("mo", Field("f", "EMAIL"), UNFIT),
         ("gold", Field("f", "PICKLIST", labels={"gold": "Gold"}), Fitted("Gold")),
-        ("lead", Field("f", "PICKLIST", labels={"gold": "Gold"}), NOT_AN_ITEM),
-        ("gold", Field("f", "PICKLIST"), NOT_AN_ITEM),
-        (["gold", "GOLD", None, ""], MULTI, Fitted("Gold")),
-        ("red;gold", MULTI, Fitted("1I00R;Gold")),
-        (["gold", "lead"], MULTI, Fitted("Gold", notice="picklist_unknown")),
-        (["lead"], MULTI, NOT_AN_ITEM),
-        ([], MULTI, Fitted(None)),
-        ("https://acme.test/a?b", Field("f", "URL"), Fitted("https://acme.test/a?b")),
-        (" acme.test ", Field("f", "URL"), Fitted("acme.test")),
-        ("javascript:alert(1)", Field("f", "URL"), UNFIT),
-        ("https://acme.test/long", Field("f", "URL", length=12), UNFIT),
-        ("0015000000abcDE", Field("f", "SFDCID"), Fitted("0015000000abcDE")),
-        ("acme", Field("f", "SFDCID"), UNFIT),
-        ('{"a": 1}', Field("f", "JSON"), Fitted('{"a": 1}')),
-        ("a", Field("f", "JSON"), Fitted('"a"')),
-        ([1], Field("f", "JSON", length=2), UNFIT),
-        ("1P02" + "0" * 32, Field("f", "LOOKUP"), UNFIT),
-        (None, Field("f", "LOOKUP"), UNFIT),
-        (None, Field("f", "NUMBER", nillable=False), UNFIT),
-        (10**400, Field("f", "NUMBER"), UNFIT),
-        (1_800_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
-        (1_800_000_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
-        ("a\0b\ud83d", Field("f", "STRING"), Fitted("ab\ufffd")),
+        ("free", Field("f", "PICKLIST"), Fitted("free")),
+        ("none", Field("f", "PICKLIST", labels={}), NO_OPTION),
+        (["gold"], Field("f", "PICKLIST", labels={"gold": "Gold"}), NO_OPTION),
+        ("lead", Field("f", "PICKLIST", labels={"gold": "Gold"}), NO_OPTION),
     ],
 )
 def test_fit(value: Any, target: Field, expected: Fitted) -> None:
@@ -106,11 +114,7 @@ def test_last_writer_wins_among_values_that_fit() -> None:
 
 
 def test_null_clears_but_not_a_name() -> None:
-    """A trait sent as null clears its field, except Name; so does text of blanks only."""
-    assert fields({"industry": "x", "name": "Acme"}, {"industry": " ", "name": ""}) == {
-        "Industry": None,
-        "Name": "Acme",
-    }
+    """A trait sent as null clears its field, except Name."""
     assert fields({"industry": "x", "name": "Acme"}, {"industry": None, "name": None}) == {
         "Industry": None,
         "Name": "Acme",
@@ -180,5 +184,5 @@ def test_describe_is_read() -> None:
     )
     assert schema.fields["Name"] == Field("Name", "STRING", 250)
     assert not schema.can_write("Gsid")
-    assert schema.fields["Stage"].labels == {"won": "Won", "1i00x": "Won"}
+    assert schema.fields["Stage"].labels == {"Won": "Won", "won": "Won", "1i00x": "Won"}
     assert not schema.can_write("Absent")

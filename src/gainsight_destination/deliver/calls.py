@@ -2,15 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+import sqlite3
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 import httpx
 import structlog
 
 from gainsight_destination.clock import Clock
-from gainsight_destination.deliver import quota, references
+from gainsight_destination.deliver import call_book, quota, references
+from gainsight_destination.deliver.call_book import Ended
 from gainsight_destination.deliver.outcomes import LONGEST_JOB_MS
+from gainsight_destination.deliver.tokens import TokenKeeper
 from gainsight_destination.destinations.contract import (
     Answer,
     Call,
@@ -18,6 +23,7 @@ from gainsight_destination.destinations.contract import (
     Record,
     RecordDestination,
     Reference,
+    Token,
     TransientError,
 )
 from gainsight_destination.observe import metrics
@@ -32,6 +38,14 @@ ABSENCE_TRUSTED_SECONDS: Final = 1_800.0
 MAX_ANSWER_TEXT: Final = 4_000
 
 _log = structlog.get_logger(__name__)
+
+
+class _Spent(NamedTuple):
+    """A call entered in the ledger, in a minute, and in the book of calls."""
+
+    minute: int
+    call_id: int
+    at_ms: int
 
 
 class EngineCalls:
@@ -54,6 +68,8 @@ class EngineCalls:
         self._limits: Limits = destination.limits
         self.answers = 0
         """Calls that the other side answered, whatever it said, other than with trouble of its own."""
+        self._ended: deque[Ended] = deque()
+        """Calls whose end is to be entered in the book. One that is lost with a transaction is not known there."""
         self._client = httpx.AsyncClient(
             base_url=destination.base_url,
             headers={**destination.headers, "Accept": "application/json", "User-Agent": "gainsight-destination"},
@@ -62,37 +78,52 @@ class EngineCalls:
             trust_env=False,
             transport=transport,
         )
+        grant = destination.token_grant
+        self._tokens = None if grant is None else TokenKeeper(grant, clock, self._send)
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def send(self, call: Call, about: Sequence[Record] = ()) -> Answer:
-        minute = await self._spend(call, about)
-        while not quota.still_in(minute, self._limits, self._clock.now_ms()):  # the writer may have kept us waiting
-            minute = await self._spend(call, about)
+        if self._tokens is None:
+            return await self._send(call, about)
+        token = await self._tokens.token()
+        answer = await self._send(call, about, token)
+        if self._tokens.drop_refused(token, answer):
+            answer = await self._send(call, about, await self._tokens.token())
+        return answer
+
+    async def _send(self, call: Call, about: Sequence[Record] = (), token: Token | None = None) -> Answer:
+        headers = call.headers if token is None else (*call.headers, *token.headers)
+        spent = await self._spend(call, about)
+        while not quota.still_in(
+            spent.minute, self._limits, self._clock.now_ms()
+        ):  # the writer may have kept us waiting
+            spent = await self._spend(call, about)
         started_ms = self._clock.now_ms()
         seconds = CALL_SECONDS if call.upload is None else UPLOAD_SECONDS
         try:
             async with asyncio.timeout(seconds):
                 response = await self._client.request(
-                    call.method, call.path, params=call.query or None, headers=call.headers, **_payload(call)
+                    call.method, call.path, params=call.query or None, headers=headers, **_payload(call)
                 )
             answer = _answer(response)
         except TimeoutError as error:
-            self._report(call, "TimeoutError", started_ms)
+            self._report(call, "TimeoutError", started_ms, spent)
             raise TransientError(f"no whole answer within {seconds:.0f} seconds", call) from error
         except httpx.RequestError as error:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-            self._report(call, type(error).__name__, started_ms)
+            self._report(call, type(error).__name__, started_ms, spent)
             failure = TransientError(_in_words(error), call)
             failure.uncertain = not unsent
             raise failure from error
-        self._report(call, str(answer.status), started_ms)
+        self._report(call, str(answer.status), started_ms, spent)
         self.answers += answer.status < 500
         return answer
 
-    async def _spend(self, call: Call, about: Sequence[Record]) -> int:
-        def spend(connection: Any) -> int:
+    async def _spend(self, call: Call, about: Sequence[Record]) -> _Spent:
+        def spend(connection: sqlite3.Connection) -> _Spent:
+            self.enter_ends(connection)
             now_ms = self._clock.now_ms()
             minute = quota.spend(connection, self._destination_id, self._limits, now_ms)
             if call.upload is not None:
@@ -107,12 +138,27 @@ class EngineCalls:
                 connection.executemany(
                     "UPDATE records SET presence = 'uncertain' WHERE id = ?", [(record.id,) for record in about]
                 )
-            return minute
+            return _Spent(minute, call_book.enter(connection, self._destination_id, call, about, now_ms), now_ms)
 
         return await self._database.write(spend)
 
-    def _report(self, call: Call, outcome: str, started_ms: int) -> None:
+    def enter_ends(self, connection: sqlite3.Connection) -> None:
+        """Enter in the book how calls ended; part of a transaction that happens anyway."""
+        call_book.enter_ends(connection, self._take_ended())
+
+    async def enter_rest(self) -> None:
+        """As `enter_ends`, in a transaction of its own if there is anything left to enter."""
+        if self._ended:
+            await self._database.write(self.enter_ends)
+
+    def _take_ended(self) -> Iterator[Ended]:
+        with suppress(IndexError):
+            while True:
+                yield self._ended.popleft()
+
+    def _report(self, call: Call, outcome: str, started_ms: int, spent: _Spent) -> None:
         milliseconds = self._clock.now_ms() - started_ms
+        self._ended.append(Ended(spent.call_id, self._destination_id, spent.at_ms, outcome, milliseconds))
         metrics.deliver_calls.labels(destination=self._name, outcome=outcome).inc()
         metrics.deliver_call_seconds.labels(destination=self._name).observe(milliseconds / 1000)
         _log.info(

@@ -56,7 +56,7 @@ def apply(
 
     `referenced` are the objects that other records point at.
     """
-    books = Books()
+    books = Books(now_ms)
     held = _held(connection, outcomes)
     ended: list[int] = []
     reached: dict[Reference, str | None] = {}

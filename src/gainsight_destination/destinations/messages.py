@@ -22,6 +22,7 @@ from gainsight_destination.destinations.contract import (
     Delivered,
     Delivery,
     Draft,
+    EventNames,
     Limits,
     MisconfiguredError,
     ObjectSpec,
@@ -34,6 +35,7 @@ from gainsight_destination.destinations.contract import (
     Reference,
     Rejected,
     ThrottledError,
+    TokenGrant,
     TransientError,
     Windows,
 )
@@ -79,6 +81,7 @@ class MessageDestination:
     )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
+    token_grant: TokenGrant | None = None
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class MessageDestination:
     def supports(self, message_type: str) -> bool:
         return message_type in self._types
 
-    def place(self, delivery: Delivery) -> Placement:
+    def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return Placement((Contribution(MESSAGE, str(delivery.offset)),))
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
@@ -141,8 +144,8 @@ class MessageDestination:
             self._asked += 1
             ahead = one_to_ask_with(drafts, self._asked)
             together.remove(ahead)
-            found[ahead.record.id] = await send(requests[ahead.record.id], calls)
-        sent = (send(requests[draft.record.id], calls) for draft in together)
+            found[ahead.record.id] = await send(requests[ahead.record.id], ahead.record, calls)
+        sent = (send(requests[draft.record.id], draft.record, calls) for draft in together)
         results = await asyncio.gather(*sent, return_exceptions=True)
         failed: list[tuple[Draft, CallError | QuotaSpentError]] = []
         for draft, result in zip(together, results, strict=True):
@@ -214,8 +217,8 @@ def one_to_ask_with(drafts: Sequence[Draft], asked: int) -> Draft:
     return unsuspected[asked % len(unsuspected)]
 
 
-async def send(call: Call, calls: Calls) -> Outcome:
-    answer = await calls.send(call)
+async def send(call: Call, record: Record, calls: Calls) -> Outcome:
+    answer = await calls.send(call, (record,))
     if 200 <= answer.status < 300:
         return Delivered(blake2b(call.content or b"", digest_size=16).digest())
     raise_for(call, answer)

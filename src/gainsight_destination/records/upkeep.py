@@ -68,7 +68,18 @@ def _freeze(
     """What a message added to tallies stays in them; its own record goes with it."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
     connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
-    for contribution in destination.place(delivery).contributions:
+    for spec in destination.objects:
+        if spec.of_message:
+            connection.execute(
+                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?",
+                (destination_id, spec.name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
+            )
+
+    def event_name(event_id: int) -> str:
+        (name,) = connection.execute("SELECT value FROM event_names WHERE id = ?", (event_id,)).fetchone()
+        return str(name)
+
+    for contribution in destination.place(delivery, event_name).contributions:
         if contribution.tally_user is not None:
             connection.execute(
                 "UPDATE tallies SET frozen_first_at_ms = min(coalesce(frozen_first_at_ms, ?1), ?1),"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gainsight_destination.destinations.contract import Delivery, Placement, RecordDestination
+from gainsight_destination.destinations.contract import Delivery, EventNames, Placement, RecordDestination
 from gainsight_destination.resolve.identities import IdentityGraph, Names
 from gainsight_destination.resolve.trust import UNTRUSTED_ACCOUNT
 
@@ -36,8 +36,8 @@ def resolve(delivery: Delivery, graph: IdentityGraph, names: Names) -> None:
         delivery.email_id = None if email is None else email.value
 
 
-def place(delivery: Delivery, destination: RecordDestination) -> Placement:
+def place(delivery: Delivery, destination: RecordDestination, event_name: EventNames) -> Placement:
     """Which records a resolved message touches. An untrusted group call touches none, whatever the destination."""
     if delivery.untrusted and delivery.type == "group":
         return _UNTRUSTED
-    return destination.place(delivery)
+    return destination.place(delivery, event_name)

@@ -104,9 +104,11 @@ class _Comparison:
     def _kept_write_keys(self) -> dict[str, str]:
         """Write keys of stored sources that stay what they are."""
         wanted = {spec.name: spec for spec in self._wanted.sources}
-        return {
+        present = self._present.sources
+        retired = {source.retired_key: source.name for source in present if source.retired_key}
+        return retired | {
             source.write_key: source.name
-            for source in self._present.sources
+            for source in present
             if source.name not in wanted or wanted[source.name].write_key is None
         }
 
@@ -208,7 +210,8 @@ class _Comparison:
             self.warnings.append(f"destination {quoted(spec.name)} is connected to no source and receives nothing")
 
     def _settings(self, spec: DestinationSpec, entry: CatalogEntry, present: Mapping[str, Any]) -> Iterator[Change]:
-        kept = {name: value for name, value in present.items() if name in entry.secret_settings}
+        keepable = entry.secrets_beside(spec.settings)
+        kept = {name: value for name, value in present.items() if name in keepable}
         settings = kept | dict(spec.settings)
         unreadable = [name for name, value in settings.items() if value is UNREADABLE]
         for name in unreadable:

@@ -1,23 +1,25 @@
 """Checks a tenant before the first delivery: does it answer, and has it the objects and fields that are written?"""
 
-from typing import Final, Literal, NamedTuple
+from collections.abc import Set
+from typing import Final, NamedTuple
 
 from gainsight_destination.destinations.contract import (
     AuthenticationError,
     BatchRejectedError,
     CallError,
     Calls,
+    Finding,
     MisconfiguredError,
+    Report,
 )
 from gainsight_destination.destinations.gainsight import requests
 from gainsight_destination.destinations.gainsight.projection import COMPANY_TRAITS, PERSON_TRAITS
 from gainsight_destination.destinations.gainsight.responses import read_answer
-from gainsight_destination.destinations.gainsight.schema import NUMERIC, Schema, parse_schema
+from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.values import NUMERIC
 
-TEXT: Final = frozenset({"STRING", "RICHTEXTAREA", "JSONSTRING"})
-"""What takes any text."""
-ACCOUNT_ID: Final = TEXT | {"SFDCID"}
+TEXT: Final = frozenset({"STRING", "RICHTEXTAREA", "SFDCID", "EMAIL", "URL", "PICKLIST", "GSID"})
 LOOKUP: Final = frozenset({"LOOKUP", "GSID"})
 
 
@@ -35,16 +37,16 @@ EVENT_FIELDS: Final = (
     Needed("Event_Name__gc", "String, length 255", TEXT),
     Needed("Event_Time__gc", "DateTime", frozenset({"DATETIME"})),
     Needed("User_Id__gc", "String, length 255", TEXT),
-    Needed("Account_Id__gc", "String, length 255", ACCOUNT_ID),
+    Needed("Account_Id__gc", "String, length 255", TEXT),
     Needed("Company_Id__gc", "Lookup to Company (Gsid)", LOOKUP),
     Needed("Person_Id__gc", "Lookup to Person (Gsid)", LOOKUP),
-    Needed("Properties__gc", "String with the greatest length, or Rich Text Area", TEXT | {"JSON"}),
+    Needed("Properties__gc", "String with the greatest length, or Rich Text Area", TEXT | {"JSON", "JSONSTRING"}),
 )
 USAGE_FIELDS: Final = (
     Needed("Usage_Key__gc", "String, length 255", TEXT),
     Needed("Usage_Date__gc", "Date", frozenset({"DATE"})),
     Needed("Event_Name__gc", "String, length 255", TEXT),
-    Needed("Account_Id__gc", "String, length 255", ACCOUNT_ID),
+    Needed("Account_Id__gc", "String, length 255", TEXT),
     Needed("Company_Id__gc", "Lookup to Company (Gsid)", LOOKUP),
     Needed("Person_Id__gc", "Lookup to Person (Gsid)", LOOKUP),
     Needed("Event_Count__gc", "Number", NUMERIC),
@@ -53,27 +55,6 @@ USAGE_FIELDS: Final = (
 )
 USAGE_USER: Final = Needed("User_Id__gc", "String, length 255", TEXT)
 ANY: Final[frozenset[str]] = frozenset()
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong, and what to do about it."""
-
-    severity: Literal["error", "warning"]
-    object: str
-    field: str
-    what_to_do: str
-
-
-class Report(NamedTuple):
-    """What `check` found. `connected` says whether the tenant answered at all."""
-
-    connected: bool
-    objects: dict[str, dict[str, str]]
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        return self.connected and not any(finding.severity == "error" for finding in self.findings)
 
 
 async def check_tenant(settings: GainsightSettings, calls: Calls) -> Report:
@@ -95,6 +76,8 @@ async def check_tenant(settings: GainsightSettings, calls: Calls) -> Report:
             return Report(False, objects, (Finding("error", name, "", str(error)),))
         objects[name] = {field.name: field.data_type for field in schema.fields.values()}
         findings += _compare(schema, needed)
+        if name != requests.COMPANY_OBJECT or settings.create_companies:
+            findings += _unfilled(schema, {field.name for field in needed})
     return Report(True, objects, tuple(findings))
 
 
@@ -114,8 +97,8 @@ def needed_fields(settings: GainsightSettings) -> dict[str, tuple[Needed, ...]]:
         requests.PERSON_OBJECT: settings.person_fields,
     }
     keys = {
-        requests.COMPANY_OBJECT: Needed(settings.account_field, "String", ACCOUNT_ID),
-        requests.PERSON_OBJECT: Needed("Email", "Email", TEXT | {"EMAIL"}),
+        requests.COMPANY_OBJECT: Needed(settings.account_field, "String", TEXT),
+        requests.PERSON_OBJECT: Needed("Email", "Email", TEXT),
     }
     needed = {
         name: (
@@ -150,6 +133,21 @@ def _compare(schema: Schema, needed: tuple[Needed, ...]) -> list[Finding]:
             what = f"the field {want.name} is read-only; what is sent for it is left out"
             findings.append(Finding("warning", schema.object_name, want.name, what))
     return findings
+
+
+def _unfilled(schema: Schema, written: Set[str]) -> list[Finding]:
+    """Fields that Gainsight wants in every new row and that nothing is sent for: it would refuse each insert."""
+    return [
+        Finding(
+            "error",
+            schema.object_name,
+            field.name,
+            f"the field {field.name} is required and nothing is sent for it, so Gainsight refuses new rows; "
+            "make it optional there, or map something to it in the settings",
+        )
+        for field in schema.fields.values()
+        if field.required and field.writable and field.name not in written
+    ]
 
 
 def _create_object(name: str, needed: tuple[Needed, ...]) -> str:

@@ -13,6 +13,7 @@ from gainsight_destination.destinations.contract import (
     Delivered,
     Delivery,
     Draft,
+    EventNames,
     Limits,
     MisconfiguredError,
     ObjectSpec,
@@ -26,11 +27,13 @@ from gainsight_destination.destinations.contract import (
     Refusal,
     Rejected,
     Submitted,
+    TokenGrant,
     TransientError,
     Windows,
 )
 from gainsight_destination.destinations.gainsight import files, requests
-from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, USAGE, place
+from gainsight_destination.destinations.gainsight.oauth import OAuthGrant
+from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, TRIGGER, USAGE, place
 from gainsight_destination.destinations.gainsight.projection import Projection
 from gainsight_destination.destinations.gainsight.responses import (
     NO_COMPANY,
@@ -41,6 +44,7 @@ from gainsight_destination.destinations.gainsight.responses import (
 )
 from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.triggers import LOOKED_AT, Triggers
 from gainsight_destination.events.account_ids import normalise_account_id, spellings
 from gainsight_destination.events.timestamps import DAY_MS
 
@@ -60,7 +64,7 @@ FIRST_POLL_SECONDS: Final = 5.0
 FIRST_FILE_POLL_SECONDS: Final = 30.0
 FILE_ENDED: Final = frozenset({"COMPLETED", "FAILED", "ABORTED"})
 """Gainsight documents the first; the others are those of its export."""
-METADATA_FRESH_MS: Final = 12 * 3_600_000
+METADATA_FRESH_MS: Final = 24 * 3_600_000
 """Metadata is read again after so long; at once after a refusal, a pause or a retry, when it may have changed."""
 
 
@@ -76,11 +80,12 @@ class GainsightDestination:
         self.objects: Sequence[ObjectSpec] = tuple(
             ObjectSpec(
                 name,
-                requests.MAX_RECORDS,
+                LOOKED_AT if name == TRIGGER else requests.MAX_RECORDS,
                 per_message=name == EVENT,
+                of_message=name == TRIGGER,
                 referenced=name in (COMPANY, PERSON),
                 upserted=name == PERSON,
-                calls_per_batch=2 if name == PERSON else 1,
+                calls_per_batch={PERSON: 2, TRIGGER: LOOKED_AT}.get(name, 1),
                 max_rows=LOW_VOLUME_ROWS if name in KEY_FIELDS else None,
                 upload_from=files.UPLOAD_FROM_RECORDS if self._job_id(name) else None,
                 upload_records=files.MAX_FILE_RECORDS if self._job_id(name) else 0,
@@ -88,6 +93,7 @@ class GainsightDestination:
             for name, wanted in (
                 (COMPANY, True),
                 (PERSON, True),
+                (TRIGGER, bool(settings.triggers)),
                 (EVENT, settings.event_object is not None),
                 (USAGE, settings.usage_object is not None),
             )
@@ -108,6 +114,7 @@ class GainsightDestination:
         self.base_url = settings.domain
         self.allowlist: Collection[str] = settings.events
         self._projection = Projection(settings)
+        self._triggers = Triggers(settings)
         self._schemas: dict[str, Schema] = {}
         self._described_at_ms: dict[str, int] = {}
         self._people_in_bulk = True
@@ -119,15 +126,22 @@ class GainsightDestination:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return {"accesskey": self.settings.access_key}
+        return {} if self.settings.access_key is None else {"accesskey": self.settings.access_key}
+
+    @property
+    def token_grant(self) -> TokenGrant | None:
+        settings = self.settings
+        if settings.client_id is None or settings.client_secret is None:
+            return None
+        return OAuthGrant(settings.client_id, settings.client_secret)
 
     # -- messages to records
 
     def supports(self, message_type: str) -> bool:
         return message_type in SUPPORTED
 
-    def place(self, delivery: Delivery) -> Placement:
-        return place(delivery, self.settings)
+    def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
+        return place(delivery, self.settings, self._triggers, event_name)
 
     # -- records to drafts
 
@@ -142,6 +156,8 @@ class GainsightDestination:
         return names[object_name] or ""
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
+        if object_name == TRIGGER:
+            return
         if object_name in self._schemas and now_ms - self._described_at_ms[object_name] < METADATA_FRESH_MS:
             return
         call = requests.describe(self.api_name(object_name))
@@ -171,6 +187,9 @@ class GainsightDestination:
     def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
         drafts = []
         for record in records:
+            if record.object == TRIGGER:
+                drafts.append(self._triggers.draft(reader, record))
+                continue
             project = getattr(self._projection, record.object)
             drafts.append(project(reader, record, self._schemas[record.object]))
         return drafts
@@ -178,6 +197,8 @@ class GainsightDestination:
     # -- drafts to calls
 
     async def deliver(self, drafts: Sequence[Draft], calls: Calls, worthwhile: int = 1) -> Mapping[int, Outcome]:
+        if drafts[0].record.object == TRIGGER:
+            return await self._triggers.deliver(drafts, calls)
         remote_ids = await self._company_ids({r for d in drafts for r in d.references if r.object == COMPANY}, calls)
         people = [r for d in drafts for r in d.references if r.object == PERSON]
         remote_ids |= await calls.known(people)
@@ -446,7 +467,7 @@ class GainsightDestination:
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         object_name = drafts[0].record.object
-        if object_name in (COMPANY, PERSON):
+        if object_name in (COMPANY, PERSON, TRIGGER):
             await calls.forget([r for draft in drafts for r in draft.references if object_name == COMPANY])
             return {draft.record.id: "absent" for draft in drafts}
         field = KEY_FIELDS[object_name]

@@ -1,7 +1,7 @@
 """What each Gainsight record should hold, computed from what the messages said.
 
 Fields are last-writer-wins by date, then message id; among values that cannot become the field's type the newest one
-that can wins. A trait sent as null, or as text of blanks only, clears its field, except Email and Name.
+that can wins. A trait sent as null clears its field, except Email and Name.
 """
 
 import json
@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from gainsight_destination.destinations.contract import Draft, Record, RecordReader, Reference, Statement
 from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
-from gainsight_destination.destinations.gainsight.schema import Field, Schema, fit, is_blank
+from gainsight_destination.destinations.gainsight.schema import Schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.values import Field, fit
 from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.events.timestamps import iso_day, iso_utc
 
@@ -71,15 +72,14 @@ def map_traits(said: Sequence[Said], fields: Mapping[str, tuple[str, ...]], sche
         target = schema.fields.get(field)
         for _, _, _, traits in reversed(said):
             found, value = _first_said(traits, names)
-            value = None if is_blank(value) else value
             if not found or (value is None and field in KEPT_ON_NULL):
                 continue
             if target is None or not target.writable:
                 notices.add(("field_not_writable", f"{schema.object_name}.{field}"))
                 break
             fitted = fit(value, target)
-            if fitted.notice is not None:
-                notices.add((fitted.notice, f"{schema.object_name}.{field}"))
+            if remark := fitted.remark(schema.object_name, target):
+                notices.add(remark)
             if fitted.ok:
                 mapped[field] = fitted.value
                 break
@@ -113,8 +113,6 @@ class Projection:
         self._settings = settings
         self._company_fields = traits_of_fields(COMPANY_TRAITS, settings.company_fields)
         self._person_fields = traits_of_fields(PERSON_TRAITS, settings.person_fields)
-        self._event_fields = traits_of_fields({}, settings.event_fields)
-        self._event_fields.pop("Message_Id__gc", None)
         account_names = {*settings.account_id_names}
         self._known_company = frozenset(
             {name for names in self._company_fields.values() for name in names} | account_names | {GROUP_ID}
@@ -145,28 +143,33 @@ class Projection:
         fields = {**mapped.fields, "Email": email}
         if "Name" not in fields and schema.can_write("Name"):
             parts = [str(fields[part]) for part in ("FirstName", "LastName") if fields.get(part)]
-            named = fit(" ".join(parts), schema.fields["Name"])
-            if parts and named.ok:
-                fields["Name"] = named.value
+            if parts:
+                fields["Name"] = fit(" ".join(parts), schema.fields["Name"]).value
         titles: dict[int, Any] = {}
         for _, _, statement, _ in said:
             if statement.says_member is not None:
                 titles[statement.says_member] = ...
         for _, _, statement, traits in said:
             if statement.account_id in titles and "title" in traits:
-                titles[statement.account_id] = None if is_blank(traits["title"]) else traits["title"]
+                titles[statement.account_id] = traits["title"]
         links = sorted((reader.account(account_id), account_id) for account_id in titles)
+        fitted = {account_id: fit(title, TITLE) for account_id, title in titles.items() if title is not ...}
         fields["companies"] = [
-            {ACCOUNT: account} | ({} if titles[account_id] is ... else {"Title": fit(titles[account_id], TITLE).value})
+            {ACCOUNT: account} | ({"Title": fitted[account_id].value} if account_id in fitted else {})
             for account, account_id in links
         ]
+        remarks = {remark for each in fitted.values() if (remark := each.remark("company_person", TITLE))}
         return Draft(
             record,
             name=email,
             fields=fields,
             references=tuple(Reference(COMPANY, account) for account, _ in links),
             wanted=bool(said),
-            notices=mapped.notices + unmapped_traits(said, self._known_person, schema.object_name),
+            notices=(
+                *mapped.notices,
+                *sorted(remarks),
+                *unmapped_traits(said, self._known_person, schema.object_name),
+            ),
         )
 
     def event(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
@@ -179,13 +182,16 @@ class Projection:
             "User_Id__gc": reader.identity(delivery.user_id),
             "Account_Id__gc": None if delivery.account_id is None else reader.account(delivery.account_id),
         }
-        mapped = Mapped({}, ())
+        notices: tuple[tuple[str, str], ...] = ()
         properties = reader.body(delivery.offset)
         if properties is not None:
             said = [(delivery.at_ms, delivery.message_id, Statement(), properties)]
-            mapped = map_traits(said, self._event_fields, schema)
+            explicit = traits_of_fields({}, self._settings.event_fields)
+            mapped = map_traits(said, explicit, schema)
             fields |= {"Properties__gc": json.dumps(properties, ensure_ascii=False, separators=(",", ":"))}
-        draft = self._row(reader, record, schema, fields, delivery.email_id, mapped)
+            fields = {**fields, **mapped.fields, "Message_Id__gc": delivery.message_id}
+            notices = mapped.notices
+        draft = self._row(reader, record, schema, fields, delivery.email_id, notices)
         return replace(draft, wanted=delivery.state not in ("filtered", "parked"))
 
     def usage(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
@@ -209,7 +215,7 @@ class Projection:
             fields["User_Id__gc"] = user
             assert key.user_id is not None
             email_id = reader.email_of_user(key.user_id, last_at_ms) if count else None
-        return replace(self._row(reader, record, schema, fields, email_id, Mapped({}, ())), wanted=count > 0)
+        return replace(self._row(reader, record, schema, fields, email_id, ()), wanted=count > 0)
 
     def _row(
         self,
@@ -218,27 +224,21 @@ class Projection:
         schema: Schema,
         fields: dict[str, Any],
         email_id: int | None,
-        mapped: Mapped,
+        notices: tuple[tuple[str, str], ...],
     ) -> Draft:
-        """A row of a custom object: values made to fit, and the references for its lookups.
-
-        What is mapped to a field by the settings wins over what we would write there.
-        """
+        """A row of a custom object: values made to fit, and the references for its lookups."""
         fitted: dict[str, Any] = {}
-        found = set(mapped.notices)
+        found = set(notices)
         for name, value in fields.items():
-            if name in mapped.fields:
-                continue
             target = schema.fields.get(name)
             if target is None or not target.writable:
                 found.add(("field_not_writable", f"{schema.object_name}.{name}"))
                 continue
             result = fit(value, target)
-            if result.notice is not None:
-                found.add((result.notice, f"{schema.object_name}.{name}"))
+            if remark := result.remark(schema.object_name, target):
+                found.add(remark)
             if result.ok:
                 fitted[name] = result.value
-        fitted |= mapped.fields
         references = []
         account = fields["Account_Id__gc"]
         if account is not None and schema.can_write("Company_Id__gc"):
@@ -246,8 +246,7 @@ class Projection:
         if email_id is not None and schema.can_write("Person_Id__gc"):
             fitted[PERSON_EMAIL] = reader.email(email_id)
             references.append(Reference(PERSON, reader.email(email_id)))
-        key = "Message_Id__gc" if "Message_Id__gc" in fields else "Usage_Key__gc"
-        name = str(fitted.get(key, fields[key]))
+        name = str(fields.get("Message_Id__gc") or fields.get("Usage_Key__gc"))
         awaits = email_id is not None and reader.is_on_its_way(PERSON, str(email_id))
         return Draft(record, name, fitted, tuple(references), awaits, notices=tuple(sorted(found)))
 

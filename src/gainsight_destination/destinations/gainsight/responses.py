@@ -51,6 +51,8 @@ class AnswerClass(NamedTuple):
         )
 
 
+REFUSED_ADDRESS: Final = "Gainsight refuses this server's IP address; add it to the allow-list of the Access Key"
+
 ANSWERS: Final = (
     AnswerClass(
         ((429, 429),),
@@ -72,7 +74,7 @@ ANSWERS: Final = (
         (),
         frozenset({"GS_APIG_2402"}),
         AuthenticationError,
-        "Gainsight refuses this server's IP address; add it to the allow-list of the Access Key",
+        REFUSED_ADDRESS,
         "code `GS_APIG_2402`",
         "**refused IP address**: pause the destination",
     ),
@@ -80,9 +82,9 @@ ANSWERS: Final = (
         ((401, 401), (403, 403)),
         frozenset({"GS_APIG_2401", "GSOBJ_1024"}),
         AuthenticationError,
-        "Gainsight refuses the Access Key ({message})",
+        "Gainsight refuses the Access Key or OAuth token ({message})",
         "401, 403, or code `GS_APIG_2401` or `GSOBJ_1024`",
-        "**refused Access Key**: pause the destination",
+        "**refused credentials**: pause the destination. An OAuth token older than 10 seconds is replaced first",
     ),
     AnswerClass(
         ((404, 404),),
@@ -169,10 +171,21 @@ REFUSALS: Final[Mapping[str, str]] = {
 """What a code of refused data says of the record; any other is refused data all the same."""
 
 
+def is_refused_credential(answer: Answer) -> bool:
+    """Whether an answer refuses the key or token itself."""
+    kind = next((kind for kind in ANSWERS if kind.fits(answer, code_of(answer))), None)
+    return kind is not None and kind.error is AuthenticationError and kind.says != REFUSED_ADDRESS
+
+
+def code_of(answer: Answer) -> str:
+    body = answer.body if isinstance(answer.body, dict) else {}
+    return str(body.get("errorCode") or body.get("title") or "")
+
+
 def read_answer(call: Call, answer: Answer) -> Any:
     """The `data` of a successful answer. Raises the call error that fits any other answer."""
     body = answer.body if isinstance(answer.body, dict) else {}
-    code = str(body.get("errorCode") or body.get("title") or "")
+    code = code_of(answer)
     for kind in ANSWERS:
         if kind.fits(answer, code):
             raise _error(kind, call, answer, body, code)

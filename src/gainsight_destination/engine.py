@@ -26,6 +26,8 @@ from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
 from gainsight_destination.private.app import create_app
+from gainsight_destination.records import replays
+from gainsight_destination.records.history import forget_before
 from gainsight_destination.records.upkeep import (
     crowded_records,
     drop_kept_messages,
@@ -34,6 +36,7 @@ from gainsight_destination.records.upkeep import (
     part_to_remove,
     settle,
 )
+from gainsight_destination.resolve import replay
 from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
@@ -50,6 +53,7 @@ WORKSPACE_CHECK_SECONDS: Final = 0.5
 UPKEEP_SECONDS: Final = 60.0
 DUPLICATE_WINDOW_MS: Final = 7 * 86_400_000
 RETRY_SECONDS: Final = 1.0
+REPLAY_CHECK_SECONDS: Final = 1.0
 FOLD_EVERY_MS: Final = 3_600_000
 CALL_GRACE_SECONDS: Final = 1.0
 
@@ -156,6 +160,7 @@ class Engine:
         )
         crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))
         crew.tasks.append(asyncio.create_task(self._keep_up(crew, resolver)))
+        crew.tasks.append(asyncio.create_task(self._replay(crew, resolver)))
         for connected in destinations:
             worker = DeliveryWorker(
                 self._database, self._event_log, self._clock, connected, settings_version=workspace.version
@@ -183,6 +188,43 @@ class Engine:
                 crew.wake.set()
             if seen and not crew.stop.is_set():
                 _log.info("resolved again what may still move, since trust changed", destination=connected.name)
+
+    async def _replay(self, crew: Crew, resolver: Resolver) -> None:
+        """Advance the replays, a chunk of each destination's at a time; what comes live goes between two chunks."""
+        while not crew.stop.is_set():
+            busy = False
+            for connected in crew.destinations:
+                try:
+                    busy |= await self._replay_chunk(connected, resolver)
+                    self._trouble.pop("replay", None)
+                except UnavailableError as error:
+                    self._trouble["replay"] = f"replay waits: {error}"
+                    _log.error("replay failed, trying again", destination=connected.name, reason=str(error))
+            if busy:
+                crew.wake.set()
+            else:
+                await self._wait(crew.stop, REPLAY_CHECK_SECONDS)
+
+    async def _replay_chunk(self, connected: Connected, resolver: Resolver) -> bool:
+        """Whether a replay of a destination went on; it waits while much that came live is unread."""
+        unfinished = await self._database.read(partial(replays.unfinished, destination_id=connected.id))
+        if not unfinished or self._event_log.end() - await self._next_offset() > BATCH_MESSAGES:
+            return False
+        advance = partial(replay.advance, resolver, connected, self._clock.now_ms())
+        try:
+            return await self._transact(resolver, advance)
+        except UnavailableError:
+            raise
+        except Exception:
+            _log.exception("a part of the log cannot be replayed; entry by entry", destination=connected.name)
+        try:
+            return await self._transact(resolver, partial(advance, 1))
+        except UnavailableError:
+            raise
+        except Exception:
+            _log.exception("an entry of the log cannot be replayed; it is skipped", destination=connected.name)
+            await self._transact(resolver, partial(replay.set_aside, resolver, connected, self._clock.now_ms()))
+            return True
 
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
@@ -318,6 +360,7 @@ class Engine:
                 log.retain, keep_from_offset=until, older_than_ms=older_than_ms, max_bytes=retention.max_bytes()
             )
             _log.info("log shortened", messages_removed=removed, messages_kept_in_store=kept)
+            await self._database.write(partial(forget_before, offset=log.start()))
         await self._database.write(drop_kept_messages)
 
     async def _next_offset(self) -> int:

@@ -2,11 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.events.message import Message
+from gainsight_destination.records.history import Rules
 from gainsight_destination.resolve.filters import (
     FILTERED_BY_ALLOWLIST,
     FILTERED_BY_CONSENT,
@@ -16,6 +18,9 @@ from gainsight_destination.resolve.filters import (
     consented,
     enabled_by_integrations,
 )
+
+NOT_CONNECTED: Final = "not_connected"
+"""The source of a message is not connected to a destination, which therefore never receives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,12 @@ class Router:
             route = self._plain[key] = self._decide(message)
         return route
 
+    def reason(self, message: Message, connected: Connected) -> str | None:
+        """Why a destination does not get a message today; None when it does."""
+        if message.source_id not in connected.source_ids:
+            return NOT_CONNECTED
+        return filter_reason(message, connected, self._allowlists[connected.id])
+
     def _refused(self, message: Message) -> tuple[int, ...]:
         """Destinations that the end user did not consent to: few combinations, however consent is written."""
         return tuple(c.id for c in self._asking if not consented(message.consent, c.consent_categories))
@@ -83,13 +94,27 @@ class Router:
 
 
 def filter_reason(message: Message, connected: Connected, allowlist: Allowlist) -> str | None:
-    """Why a destination does not get a message; None when it does. The order is Segment's: type, consent, the rest."""
+    """Why a destination does not get a message; None when it does."""
     destination = connected.destination
-    if not destination.supports(message.type):
+    supported = destination.supports(message.type)
+    return _reason(message, supported, connected.consent_categories, destination.integration_name, allowlist)
+
+
+def filtered_by(rules: Rules, message: Message, allowlist: Allowlist) -> str | None:
+    """As `filter_reason`, under rules of some time and their allowlist."""
+    supported = message.type in rules.types
+    return _reason(message, supported, rules.consent_categories, rules.integration_name, allowlist)
+
+
+def _reason(
+    message: Message, supported: bool, categories: Collection[str], integration_name: str, allowlist: Allowlist
+) -> str | None:
+    """The order is Segment's: type, consent, the rest."""
+    if not supported:
         return FILTERED_BY_TYPE
-    if not consented(message.consent, connected.consent_categories):
+    if not consented(message.consent, categories):
         return FILTERED_BY_CONSENT
-    if not enabled_by_integrations(message.integrations, destination.integration_name):
+    if not enabled_by_integrations(message.integrations, integration_name):
         return FILTERED_BY_INTEGRATIONS
     if message.event is not None and not allowlist.allows(message.event):
         return FILTERED_BY_ALLOWLIST

@@ -29,7 +29,15 @@ from gainsight_destination.destinations.contract import (
     Windows,
 )
 from gainsight_destination.destinations.gainsight import files, requests
-from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, USAGE, place
+from gainsight_destination.destinations.gainsight.placement import (
+    COMPANY,
+    EVENT,
+    PERSON,
+    USAGE,
+    place,
+    placing_of,
+    settings_placing,
+)
 from gainsight_destination.destinations.gainsight.projection import Projection
 from gainsight_destination.destinations.gainsight.responses import (
     NO_COMPANY,
@@ -127,6 +135,13 @@ class GainsightDestination:
 
     def place(self, delivery: Delivery) -> Placement:
         return place(delivery, self.settings)
+
+    @property
+    def placing(self) -> Mapping[str, str]:
+        return placing_of(self.settings)
+
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str]) -> Placement:
+        return place(delivery, settings_placing(self.settings, placing))
 
     # -- records to drafts
 

@@ -403,6 +403,10 @@ class Engine:
             waiting = destination["forecast"] or {"calls": 0, "drainedAt": None}
             metrics.deliver_waiting_calls.labels(name).set(waiting["calls"])
             metrics.deliver_drain_seconds.labels(name).set(((waiting["drainedAt"] or now_ms) - now_ms) / 1000)
+            left = sum(r["log"]["messages"] - r["log"]["lookedAt"] for r in destination["replays"])
+            metrics.replay_left_messages.labels(name).set(left)
+            due = sum(r["records"]["waiting"] for r in destination["replays"])
+            metrics.replay_waiting_records.labels(name).set(due)
             for object_name, rows in destination["rows"].items():
                 metrics.deliver_held_rows.labels(name, object_name).set(rows["held"])
                 metrics.deliver_max_rows.labels(name, object_name).set(rows["max"])

@@ -16,8 +16,10 @@ from gainsight_destination.destinations.contract import Outline
 from gainsight_destination.destinations.registry import outline
 from gainsight_destination.eventlog.backlog import read_bytes, unread_bytes
 from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.records import replays
 from gainsight_destination.records.held_rows import held_rows
 from gainsight_destination.records.priorities import Priority
+from gainsight_destination.replay.service import told
 
 WORKSPACE: Final = 0
 UNKNOWN_SOURCE: Final = 0
@@ -187,6 +189,7 @@ def _destination_details(
             "dayShare": known and known.limits.calls_per_day,
         },
         "forecast": _forecast(known, waiting, priorities, used, now_ms) if known and state == "running" else None,
+        "replays": [told(connection, replay) for replay in replays.unfinished(connection, destination_id)],
         "uploads": {"hour": files_hour, "day": files_day, "records": under_way},
         "records": records,
         "rows": {

@@ -117,6 +117,18 @@ def history_begins(connection: sqlite3.Connection) -> int:
     return int(offset)
 
 
+def placed_anew(connection: sqlite3.Connection, offset: int) -> set[int]:
+    """Destinations that got a message since it was resolved first, whatever was decided then."""
+    ids = [
+        delivery_id(destination_id, offset) for (destination_id,) in connection.execute("SELECT id FROM destinations")
+    ]
+    rows = connection.execute(
+        "SELECT id FROM stands WHERE placed_under IS NOT NULL AND id IN (SELECT value FROM json_each(?))",
+        (str(ids),),
+    )
+    return {row_id // OFFSETS for (row_id,) in rows}
+
+
 def forgotten_as_filtered(connection: sqlite3.Connection, destination_id: int, filtered: Iterable[Delivery]) -> None:
     """Remember of messages whose rows go why they were filtered."""
     connection.executemany(

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gainsight_destination.deliver import quota
 from gainsight_destination.deliver.forecast import Kind, forecast
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.records import replays
 from gainsight_destination.records.replays import Figures, Selection
 from gainsight_destination.replay.service import check, get, stretch_of
@@ -36,6 +37,20 @@ class Preview:
     """When the last of them can be sent with the quota that is left, behind all that waits; None: there is none."""
     sends_messages: bool
     """The destination gets messages as they came, so that a replay sends them to it once more."""
+
+
+def told(shown: Preview) -> dict[str, Any]:
+    """A preview as it is shown to programs, in the words of `service.told`."""
+    figures = shown.figures
+    last = shown.last_call_at_ms
+    return {
+        "log": {"messages": shown.log_messages, "gone": figures.gone, "notChosen": figures.passed},
+        "messages": {"chosen": figures.chosen, "touched": figures.touched, "skipped": dict(figures.skipped)},
+        "records": {"due": dict(figures.due)},
+        "calls": shown.calls,
+        "lastCallAt": None if last is None else iso_utc(last),
+        "sendsMessages": shown.sends_messages,
+    }
 
 
 class _UndoneError(Exception):

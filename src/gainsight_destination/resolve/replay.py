@@ -28,7 +28,7 @@ from gainsight_destination.records.replays import Replay, Selection
 from gainsight_destination.resolve.filters import Allowlist
 from gainsight_destination.resolve.resolution import place, resolve
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR, Batch, Resolver
-from gainsight_destination.resolve.routes import filtered_by
+from gainsight_destination.resolve.routes import filter_reason
 from gainsight_destination.resolve.said import Said
 
 DISCARDED: Final = "discarded"
@@ -220,7 +220,7 @@ class _Chunk(Batch):
         rules = self._history.of(message.offset)
         if message.source_id not in rules.source_ids:
             return None
-        reason = filtered_by(rules, message, self._allowlist(rules))
+        reason = filter_reason(message, rules, self._allowlist(rules))
         return (DELIVERED, "") if reason is None else (FILTERED, reason)
 
     def _allowlist(self, rules: Rules) -> Allowlist:

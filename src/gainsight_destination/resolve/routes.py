@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,7 @@ class Router:
     def __init__(self, connection: sqlite3.Connection, destinations: Sequence[Connected]) -> None:
         self._connection = connection
         self._destinations = destinations
+        self._rules = {connected.id: Rules.of(connected) for connected in destinations}
         self._allowlists = {connected.id: Allowlist(connected.destination.allowlist) for connected in destinations}
         self._asking = [connected for connected in destinations if connected.consent_categories]
         self._plain: dict[tuple[int, str, str | None, tuple[int, ...]], Route] = {}
@@ -59,7 +60,7 @@ class Router:
         """Why a destination does not get a message today; None when it does."""
         if message.source_id not in connected.source_ids:
             return NOT_CONNECTED
-        return filter_reason(message, connected, self._allowlists[connected.id])
+        return filter_reason(message, self._rules[connected.id], self._allowlists[connected.id])
 
     def _refused(self, message: Message) -> tuple[int, ...]:
         """Destinations that the end user did not consent to: few combinations, however consent is written."""
@@ -75,7 +76,7 @@ class Router:
         for connected in self._destinations:
             if message.source_id not in connected.source_ids:
                 continue
-            reason = filter_reason(message, connected, self._allowlists[connected.id])
+            reason = filter_reason(message, self._rules[connected.id], self._allowlists[connected.id])
             if reason is None:
                 accepted.append(connected)
             else:
@@ -93,28 +94,14 @@ class Router:
         return route_id
 
 
-def filter_reason(message: Message, connected: Connected, allowlist: Allowlist) -> str | None:
-    """Why a destination does not get a message; None when it does."""
-    destination = connected.destination
-    supported = destination.supports(message.type)
-    return _reason(message, supported, connected.consent_categories, destination.integration_name, allowlist)
-
-
-def filtered_by(rules: Rules, message: Message, allowlist: Allowlist) -> str | None:
-    """As `filter_reason`, under rules of some time and their allowlist."""
-    supported = message.type in rules.types
-    return _reason(message, supported, rules.consent_categories, rules.integration_name, allowlist)
-
-
-def _reason(
-    message: Message, supported: bool, categories: Collection[str], integration_name: str, allowlist: Allowlist
-) -> str | None:
-    """The order is Segment's: type, consent, the rest."""
-    if not supported:
+def filter_reason(message: Message, rules: Rules, allowlist: Allowlist) -> str | None:
+    """Why a destination of these rules, with the allowlist made of them, does not get a message of a source that is
+    connected to it; None when it does. The order is Segment's: type, consent, the rest."""
+    if message.type not in rules.types:
         return FILTERED_BY_TYPE
-    if not consented(message.consent, categories):
+    if not consented(message.consent, rules.consent_categories):
         return FILTERED_BY_CONSENT
-    if not enabled_by_integrations(message.integrations, integration_name):
+    if not enabled_by_integrations(message.integrations, rules.integration_name):
         return FILTERED_BY_INTEGRATIONS
     if message.event is not None and not allowlist.allows(message.event):
         return FILTERED_BY_ALLOWLIST

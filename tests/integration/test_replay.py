@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 from tests.support.delivery import EVENTS, USAGE, Delivery, delivery_at_sandbox
-from tests.support.pipeline import NOW_MS, at, identify, track
+from tests.support.pipeline import NOW_MS, WINDOW_MS, at, identify, track
 
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.errors import UserError
 from gainsight_destination.records.priorities import Priority
 from gainsight_destination.records.upkeep import settle
 from gainsight_destination.replay import service
+from gainsight_destination.resolve.replay import advance
+from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.store.database import connect, transaction
 
 ACCOUNT = "0019X00000Zz9ZzQAJ"
@@ -379,8 +381,6 @@ async def test_a_crash_at_a_chunk_boundary_changes_nothing_in_the_end(tmp_path: 
             await delivery.advance()
 
         def die(_: Any) -> None:
-            from gainsight_destination.resolve.replay import advance
-
             advance(delivery.resolver, delivery.connected, delivery.clock.now_ms(), 1)
             raise KeyboardInterrupt
 
@@ -419,11 +419,7 @@ async def test_live_messages_go_before_a_replay(tmp_path: Path) -> None:
         assert left >= 70
 
 
-async def resolver_of(delivery: Delivery) -> Any:
-    from tests.support.pipeline import WINDOW_MS
-
-    from gainsight_destination.resolve.resolver import Resolver
-
+async def resolver_of(delivery: Delivery) -> Resolver:
     return await delivery.database.write(
         lambda connection: Resolver(
             connection, delivery.pipeline.log, [delivery.connected], duplicate_window_ms=WINDOW_MS

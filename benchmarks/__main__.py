@@ -9,15 +9,15 @@ from importlib import import_module
 from benchmarks import results
 from benchmarks.options import Options
 
-BENCHMARKS = ("ingest", "resolve", "both", "latency", "b2b_day", "footprint", "growth")
+BENCHMARKS = ("ingest", "resolve", "both", "latency", "b2b_day", "footprint", "backlog", "growth")
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     made.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}; default: all")
     made.add_argument("--quick", action="store_true", help="small sizes: all in a few minutes, figures worth little")
-    made.add_argument("--events", type=int, help="so many events (resolve, b2b_day, footprint, growth)")
-    made.add_argument("--seconds", type=float, help="so long under load (ingest, both, latency, footprint)")
+    made.add_argument("--events", type=int, help="so many events (resolve, b2b_day, footprint, backlog, growth)")
+    made.add_argument("--seconds", type=float, help="so long under load (ingest, both, latency, footprint, backlog)")
     made.add_argument(
         "--keep",
         action=argparse.BooleanOptionalAction,

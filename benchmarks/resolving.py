@@ -30,7 +30,13 @@ def same_time(number: int) -> int:
     return NOW_MS
 
 
-def fill(folder: Path, events: int, users: int, time_of_ms: Callable[[int], int] = same_time) -> None:
+def fill(
+    folder: Path,
+    events: int,
+    users: int,
+    time_of_ms: Callable[[int], int] = same_time,
+    kind: EntryKind = EntryKind.BATCH,
+) -> None:
     """Write a log of batches of 100, as ingest would; message `number` is said and received at `time_of_ms(number)`."""
     chance = random.Random(1)
     with closing(SqliteEventLog(folder / "log.db")) as log:
@@ -39,8 +45,8 @@ def fill(folder: Path, events: int, users: int, time_of_ms: Callable[[int], int]
             for first in range(start, min(start + BATCH * 50, events), BATCH):
                 numbers = range(first, min(first + BATCH, events))
                 items = [message(chance, number, users, time_of_ms(number)) for number in numbers]
-                body = msgspec.json.encode({"batch": items})
-                entries.append(Entry(1, EntryKind.BATCH, time_of_ms(numbers[-1]), len(items), body))
+                body = msgspec.json.encode(items if kind is EntryKind.ARCHIVE else {"batch": items})
+                entries.append(Entry(1, kind, time_of_ms(numbers[-1]), len(items), body))
             log.append(entries)
 
 

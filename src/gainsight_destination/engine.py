@@ -107,6 +107,7 @@ class Engine:
         server = self._private_server()
         serving = asyncio.create_task(server.serve(sockets=[self._options.console_listener]))
         try:
+            self._database.take_charge()
             await self._check_log()
             crew = await self._start_crew()
             try:
@@ -258,7 +259,7 @@ class Engine:
         """Resolve entries together; if that fails for no outside reason, in halves, setting aside what cannot be."""
         try:
             await self._transact(resolver, lambda: resolver.resolve(entries, self._clock.now_ms()))
-        except UnavailableError:
+        except (UnavailableError, StoppedError):
             raise
         except Exception:
             if len(entries) > 1:
@@ -285,6 +286,8 @@ class Engine:
             except UnavailableError as error:
                 self._trouble[key] = f"{connected.name}: delivery waits: {error}"
                 _log.error("delivery failed, trying again", destination=connected.name, reason=str(error))
+            except StoppedError:
+                raise
             except Exception as error:
                 self._trouble[key] = f"{connected.name}: delivery stumbles: {type(error).__name__}"
                 _log.exception("delivery failed unexpectedly, trying again", destination=connected.name)

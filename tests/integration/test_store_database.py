@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gainsight_destination.store.database import Database
+from gainsight_destination.store.database import Database, connect
+from gainsight_destination.store.fence import FencedError
+from gainsight_destination.store.migrate import migrate
 
 
 @pytest.mark.parametrize("fails_at", ["the write", "the commit"])
@@ -34,3 +36,23 @@ def test_memory_is_put_right_before_the_next_write(tmp_path: Path, fails_at: str
             fails.result()
         assert next_one.result() == []
         assert database.submit(lambda c: c.execute("SELECT count(*) FROM child").fetchone()).result() == (0,)
+
+
+def test_the_later_process_takes_charge(tmp_path: Path) -> None:
+    """A process that another has taken over from changes nothing any more; who never took charge is not concerned."""
+    path = tmp_path / "state.db"
+    with closing(connect(path)) as connection:
+        migrate(connection, "gainsight_destination.store.migrations")
+    mark = "UPDATE workspace SET version = version + 1"
+    with closing(Database(path)) as first, closing(Database(path)) as second, closing(Database(path)) as command:
+        first.take_charge()
+        first.submit(lambda connection: connection.execute(mark)).result()
+        second.take_charge()
+        undone: list[str] = []
+        refused = first.submit(lambda connection: connection.execute(mark), undone=lambda: undone.append("memory"))
+        with pytest.raises(FencedError, match="another gainsight-destination has taken charge"):
+            refused.result()
+        assert undone == ["memory"]
+        second.submit(lambda connection: connection.execute(mark)).result()
+        command.submit(lambda connection: connection.execute(mark)).result()
+        assert second.reader().execute("SELECT version FROM workspace").fetchone() == (3,)

@@ -94,9 +94,9 @@ class Senders:
 
 
 @contextmanager
-def sending(url: str, account: str, *, senders: int = 3, padding: int = 0) -> Iterator[Senders]:
+def sending(url: str, account: str, *, senders: int = 3, padding: int = 0, names: str = "s") -> Iterator[Senders]:
     """Load until the end of the block."""
-    all_of_them = [Sender(url, account, f"s{n}", padding=padding) for n in range(senders)]
+    all_of_them = [Sender(url, account, f"{names}{n}", padding=padding) for n in range(senders)]
     for sender in all_of_them:
         sender.start()
     try:

@@ -153,7 +153,9 @@ class System:
 
     def wait_for(self, name: str) -> int:
         """The exit code of a process that is to end by itself."""
-        return self._running.pop(name).wait(60)
+        code = self._running[name].wait(60)
+        del self._running[name]
+        return code
 
     def stop_serve(self) -> None:
         """Stop the server as an operator would."""

@@ -51,7 +51,7 @@ from gainsight_destination.destinations.contract import (
     ThrottledError,
     TransientError,
 )
-from gainsight_destination.errors import UnavailableError
+from gainsight_destination.errors import StoppedError, UnavailableError
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.records import dead_letters
 from gainsight_destination.records.notices import note
@@ -242,7 +242,7 @@ class DeliveryWorker:
                 await self._settle_presence(batch, "absent")
             await self._postpone(batch, str(error))
             await self._failed(error, batch.object.name)
-        except (CallError, QuotaSpentError, UnavailableError):
+        except (CallError, QuotaSpentError, UnavailableError, StoppedError):
             raise
         except Exception as error:  # a record that this code cannot handle must not stop the others
             _log.exception("a batch cannot be delivered", destination=self._name, object=batch.object.name)
@@ -257,7 +257,7 @@ class DeliveryWorker:
             self._failures.clear()
         except TransientError as error:
             await self._failed(error, batch.object.name)
-        except (CallError, QuotaSpentError, UnavailableError):
+        except (CallError, QuotaSpentError, UnavailableError, StoppedError):
             raise
         except Exception:  # by calls it is found out which record this code cannot handle
             _log.exception("a file cannot be made", destination=self._name, object=batch.object.name)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gainsight_destination.errors import StorageFullError, UnavailableError
+from gainsight_destination.store.fence import check_term, take_charge
 
 T = TypeVar("T")
 
@@ -93,6 +94,14 @@ class Database:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
+        self._term: int | None = None
+
+    def take_charge(self) -> None:
+        """From now on no process that took charge before changes this file, nor this one after a later one did.
+
+        Writes then raise FencedError.
+        """
+        self._term = self.submit(take_charge).result()
 
     def submit(
         self, write: Callable[[sqlite3.Connection], T], *, undone: Callable[[], None] = lambda: None
@@ -106,6 +115,8 @@ class Database:
         def run() -> T:
             try:
                 with transaction(self._connection) as connection:
+                    if self._term is not None:
+                        check_term(connection, self._term)
                     return write(connection)
             except BaseException:
                 undone()

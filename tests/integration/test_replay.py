@@ -13,7 +13,7 @@ from gainsight_destination.errors import UserError
 from gainsight_destination.records.priorities import Priority
 from gainsight_destination.records.upkeep import settle
 from gainsight_destination.replay import service
-from gainsight_destination.resolve.replay import advance
+from gainsight_destination.resolve.replay import advance, set_aside
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.store.database import connect, transaction
 
@@ -204,6 +204,33 @@ async def test_messages_filtered_by_placement_come_back_where_they_were_counted(
         await delivery.replay()
         assert (await delivery.books())["delivered"] == 2
         assert [row["Message_Id__gc"] for row in await delivery.rows(EVENTS)] == ["e1"]
+
+
+async def test_what_went_without_an_account_and_was_forgotten_counts_once(tmp_path: Path) -> None:
+    """parkedThen: deliver. Its message waited in vain, went without an account, and does not wait again in a replay."""
+    async with delivery_at_sandbox(tmp_path, parkDays=1, correctionDays=1, parkedThen="deliver") as delivery:
+        delivery.send(track("eve", messageId="e1"))
+        await delivery.resolve()
+        delivery.clock.advance(2 * DAY_SECONDS)
+        await delivery.expire()
+        await delivery.drain()
+        await forget(delivery)
+        assert (await delivery.replay())["messages"]["touched"] == 1
+        assert (await delivery.books())["delivered"] == 1
+        assert [row["Event_Count__gc"] for row in await delivery.rows(USAGE)] == [1]
+
+
+async def test_what_is_not_remembered_is_left_alone(tmp_path: Path) -> None:
+    """Resolved before the upgrade and forgotten: nobody knows whether it was a repeat. What has its row is taken."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        await usual(delivery)
+        await forget(delivery)
+        delivery.send(seen("ann", "e4"))
+        await delivery.drain()
+        await delivery.database.write(lambda connection: connection.execute('UPDATE history_begins SET "offset" = 6'))
+        told = await delivery.replay(again=True)
+        assert told["messages"] == {"chosen": 6, "touched": 1, "skipped": {"not_remembered": 5}}
+        assert (await delivery.books())["delivered"] == 6
 
 
 # -- re-project
@@ -397,6 +424,19 @@ async def test_a_crash_at_a_chunk_boundary_changes_nothing_in_the_end(tmp_path: 
         assert told["records"]["delivered"] == 8
         assert (await delivery.books())["delivered"] == 5
         assert len(await delivery.rows(EVENTS)) == 3
+
+
+async def test_an_entry_that_cannot_be_looked_at_is_skipped_and_counted(tmp_path: Path) -> None:
+    """As the engine does when a mistake of ours keeps it from an entry, so that the rest does not stand behind it."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        await usual(delivery)
+        replay_id = await delivery.start_replay()
+        now_ms = delivery.clock.now_ms()
+        await delivery.database.write(lambda _: set_aside(delivery.resolver, delivery.connected, now_ms))
+        while await delivery.advance():
+            pass
+        told = await delivery.replay_told(replay_id)
+        assert told["messages"] == {"chosen": 5, "touched": 3, "skipped": {"internal_error": 2}}
 
 
 async def test_live_messages_go_before_a_replay(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from gainsight_destination.replay import service
 from gainsight_destination.resolve.replay import advance
 from gainsight_destination.store.database import transaction
 
+MORE = settings.default.max_examples // 100
+
 SETTINGS = st.fixed_dictionaries(
     {
         "events": st.sampled_from([[], ["Seen"], ["Done"]]),
@@ -87,7 +89,7 @@ def forget(pipeline: Pipeline) -> None:
         settle(pipeline.connection, 1, pipeline.destination, pipeline.now_ms)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25 * MORE)
 @given(SENT, SETTINGS, SETTINGS, st.booleans(), st.booleans(), st.integers(1, 5), st.booleans())
 def test_replayed_is_as_if_it_had_always_been_so(
     sent: list[dict[str, Any]],
@@ -128,7 +130,7 @@ def test_replayed_is_as_if_it_had_always_been_so(
             later.close()
 
 
-@settings(max_examples=6)
+@settings(max_examples=3 * MORE)
 @given(SENT)
 def test_over_an_equal_gainsight_nothing_is_written_but_again(sent: list[dict[str, Any]]) -> None:
     """Without `again` no writing call is made; with it Gainsight holds afterwards what it held before."""

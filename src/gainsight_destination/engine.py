@@ -195,12 +195,18 @@ class Engine:
         while not crew.stop.is_set():
             busy = False
             for connected in crew.destinations:
+                key = f"replay:{connected.id}"
                 try:
                     busy |= await self._replay_chunk(connected, resolver)
-                    self._trouble.pop("replay", None)
+                    self._trouble.pop(key, None)
                 except UnavailableError as error:
-                    self._trouble["replay"] = f"replay waits: {error}"
+                    self._trouble[key] = f"{connected.name}: replay waits: {error}"
                     _log.error("replay failed, trying again", destination=connected.name, reason=str(error))
+                except StoppedError:
+                    raise
+                except Exception as error:
+                    self._trouble[key] = f"{connected.name}: replay stumbles: {type(error).__name__}"
+                    _log.exception("replay failed unexpectedly, trying again", destination=connected.name)
             if busy:
                 crew.wake.set()
             else:
@@ -214,13 +220,13 @@ class Engine:
         advance = partial(replay.advance, resolver, connected, self._clock.now_ms())
         try:
             return await self._transact(resolver, advance)
-        except UnavailableError:
+        except (UnavailableError, StoppedError):
             raise
         except Exception:
             _log.exception("a part of the log cannot be replayed; entry by entry", destination=connected.name)
         try:
             return await self._transact(resolver, partial(advance, 1))
-        except UnavailableError:
+        except (UnavailableError, StoppedError):
             raise
         except Exception:
             _log.exception("an entry of the log cannot be replayed; it is skipped", destination=connected.name)

@@ -10,6 +10,7 @@ from tests.support.pipeline import NOW_MS, WINDOW_MS, at, identify, track
 
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.errors import UserError
+from gainsight_destination.observe.trace import trace
 from gainsight_destination.records.priorities import Priority
 from gainsight_destination.records.upkeep import settle
 from gainsight_destination.replay import service
@@ -177,6 +178,9 @@ async def test_a_wider_allowlist_moves_messages_out_of_filtered(tmp_path: Path) 
         assert (books["received"], books["filtered"]["integrations_object"], books["delivered"]) == (4, 1, 3)
         assert not books["filtered"].get("event_not_listed")
         assert {row["Message_Id__gc"] for row in await delivery.rows(EVENTS)} == {"e1", "e2"}
+        story = await delivery.database.read(lambda c: trace(c, delivery.pipeline.log, [delivery.connected], "e2"))
+        assert story is not None
+        assert story["destinations"]["gainsight"]["state"] == "delivered"
         for _ in range(2):
             await forget(delivery, 40)
             await delivery.replay()

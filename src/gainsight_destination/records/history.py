@@ -18,13 +18,15 @@ from gainsight_destination.records.deliveries import OFFSETS, delivery_id, deliv
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What decides which messages a destination gets, and `placing`, which records they touch. Stored as JSON."""
+    """What decides which messages a destination gets, which accounts it reads in them, and which records they touch
+    (`placing`). Stored as JSON."""
 
     source_ids: tuple[int, ...] = ()
     types: tuple[str, ...] = ()
     consent_categories: tuple[str, ...] = ()
     integration_name: str = ""
     allowlist: tuple[str, ...] = ()
+    account_names: tuple[str, ...] = ()
     placing: Mapping[str, str] = {}
     """As the destination says, see `RecordDestination.placing`."""
 
@@ -37,6 +39,7 @@ class Rules(msgspec.Struct, frozen=True):
             tuple(sorted(connected.consent_categories)),
             destination.integration_name,
             tuple(sorted(destination.allowlist)),
+            destination.account_names,
             dict(sorted(destination.placing.items())),
         )
 
@@ -57,7 +60,7 @@ class History:
         self._from = [row[0] for row in rows]
         self._ids = [row[1] for row in rows]
         self._rules = {row[1]: msgspec.json.decode(row[2], type=Rules) for row in rows}
-        self._one_placing = len({tuple(rules.placing.items()) for rules in self._rules.values()} - {()}) <= 1
+        self._never_differed = len({_resolves(rules) for rules in self._rules.values() if rules.placing}) <= 1
 
     @property
     def now(self) -> Rules:
@@ -80,12 +83,17 @@ class History:
         ).fetchone()
         return self.at(offset) if row is None or row[0] is None else self._rules[row[0]]
 
+    def differing(self, offset: int) -> Rules | None:
+        """The rules under which a message stands, if it would be resolved or placed otherwise today."""
+        if self._never_differed:
+            return None
+        rules = self.of(offset)
+        return None if not rules.placing or _resolves(rules) == _resolves(self.now) else rules
+
     def placing_of(self, delivery: Delivery) -> Mapping[str, str] | None:
         """How a message is placed if not as today, else None."""
-        if self._one_placing:
-            return None
-        placing = self.of(delivery.offset).placing
-        return None if placing == self.now.placing or not placing else placing
+        rules = self.differing(delivery.offset)
+        return None if rules is None or rules.placing == self.now.placing else rules.placing
 
     def place_now(self, offset: int) -> None:
         """A message is placed under the rules in force; part of the caller's transaction."""
@@ -94,6 +102,11 @@ class History:
             " ON CONFLICT DO UPDATE SET placed_under = excluded.placed_under, filtered = NULL",
             (delivery_id(self._destination_id, offset), self.now_id),
         )
+
+
+def _resolves(rules: Rules) -> tuple[object, ...]:
+    """What of the rules decides which records a message touches."""
+    return rules.account_names, tuple(rules.placing.items())
 
 
 def keep_history(connection: sqlite3.Connection, destinations: Sequence[Connected]) -> None:

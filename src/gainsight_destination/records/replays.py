@@ -211,19 +211,21 @@ def make_due(connection: sqlite3.Connection, replay_id: int, record_ids: Set[int
 
     One that it had made due before and that was settled waits once more.
     """
-    new = set()
-    for record_id in sorted(record_ids):
-        if connection.execute(
-            "INSERT OR IGNORE INTO replay_records (replay_id, record_id) VALUES (?,?)", (replay_id, record_id)
-        ).rowcount:
-            new.add(record_id)
+    known = connection.execute(
+        "SELECT record_id FROM replay_records WHERE replay_id = ? AND record_id IN (SELECT value FROM json_each(?))",
+        (replay_id, json.dumps(sorted(record_ids))),
+    )
+    new = record_ids - {record_id for (record_id,) in known}
+    connection.executemany(
+        "INSERT INTO replay_records (replay_id, record_id) VALUES (?,?)", [(replay_id, id_) for id_ in sorted(new)]
+    )
     reopened = connection.execute(
         "UPDATE replay_records SET waiting = 1 WHERE replay_id = ? AND waiting = 0"
         " AND record_id IN (SELECT value FROM json_each(?)) RETURNING came_of",
         (replay_id, json.dumps(sorted(record_ids - new))),
     ).fetchall()
     count(connection, replay_id, {(came_of, ""): -times for (came_of,), times in Counter(reopened).items()})
-    return new
+    return set(new)
 
 
 def waiting(connection: sqlite3.Connection, record_ids: Collection[int]) -> dict[int, bytes | None]:

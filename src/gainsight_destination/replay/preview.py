@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from gainsight_destination.deliver import quota
 from gainsight_destination.deliver.forecast import Kind, forecast
@@ -22,8 +22,6 @@ from gainsight_destination.replay.service import check, get, stretch_of
 from gainsight_destination.resolve.replay import look_at_chunk
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.store.database import transaction
-
-CHUNK_MESSAGES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def preview(
             replay_id = replays.create(
                 connection, destination_id, selection, (offset, end), again=again, actor="", now_ms=now_ms
             )
-            look_at_chunk(resolver, connected, get(connection, replay_id), now_ms, CHUNK_MESSAGES)
+            look_at_chunk(resolver, connected, get(connection, replay_id), now_ms)
             offset = get(connection, replay_id).next_offset
             counted.update(replays.figures_by_subject(connection, replay_id))
             due.gather(connection, replay_id)

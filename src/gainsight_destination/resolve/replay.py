@@ -10,9 +10,12 @@ row, or from the history once that is gone (records/history.py).
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from typing import Final
 
-from gainsight_destination.destinations.contract import Connected, Delivery, Placement
+from msgspec import structs
+
+from gainsight_destination.destinations.contract import Connected, Delivery, Placement, Statement
 from gainsight_destination.eventlog.contract import LoggedEntry
 from gainsight_destination.events.message import Discarded, Message, read_entry
 from gainsight_destination.records import dead_letters, deliveries, replays
@@ -26,10 +29,11 @@ from gainsight_destination.records.history import (
 )
 from gainsight_destination.records.replays import Replay, Selection
 from gainsight_destination.resolve.filters import Allowlist
+from gainsight_destination.resolve.identities import Names
 from gainsight_destination.resolve.resolution import place, resolve
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR, Batch, Resolver
 from gainsight_destination.resolve.routes import filter_reason
-from gainsight_destination.resolve.said import Said
+from gainsight_destination.resolve.said import Said, SaidReader
 
 DISCARDED: Final = "discarded"
 NOT_REMEMBERED: Final = "not_remembered"
@@ -37,7 +41,7 @@ NOT_REMEMBERED: Final = "not_remembered"
 ALREADY_DELIVERED: Final = "already_delivered"
 ON_ITS_WAY: Final = "on_its_way"
 
-CHUNK_MESSAGES: Final = 2_000
+CHUNK_MESSAGES: Final = 500
 """Messages looked at in one transaction, so that what comes live never waits long."""
 MOST_WAITING_RECORDS: Final = 20_000
 MOST_WAITING_MESSAGES: Final = 1_000
@@ -205,12 +209,10 @@ class _Chunk(Batch):
             return self._send_again(message, said, earlier, stand)
         if earlier is not None:
             return self._look_again(message, said, earlier)
+        if stand is not None and stand[0] != FILTERED:
+            return self._recall(message, said, stand)
         delivery = self._resolved_now(message, said)
-        if stand is None:
-            return self._receive(message, delivery)
-        if stand[0] == FILTERED:
-            return self._let_in(message, delivery, stand)
-        return self._recall(delivery, stand)
+        return self._receive(message, delivery) if stand is None else self._let_in(message, delivery, stand)
 
     def _stand(self, message: Message) -> _Stand | None:
         """Where a message without a row of its own is counted; None: the destination never received it."""
@@ -229,14 +231,21 @@ class _Chunk(Batch):
         return self._allowlists[rules.allowlist]
 
     def _resolved_now(self, message: Message, said: Said) -> Delivery:
-        names = self._connected.destination.account_names
-        anonymous_id = None if message.anonymous_id is None else self._visitors[message.anonymous_id]
-        if message.user_id is None:
-            anonymous_id = None
-        delivery = self._delivery(message, self._identity_of(message), anonymous_id, said, names)
-        resolve(delivery, self._r._graph, names)
+        delivery = self._resolved(message, said, self._connected.destination.account_names)
         if delivery.untrusted:
             self._notice_untrusted(delivery)
+        return delivery
+
+    def _resolved_under(self, message: Message, rules: Rules) -> Delivery:
+        """As it was resolved when a destination read accounts under other names."""
+        return self._resolved(message, SaidReader(rules.account_names).read(message), rules.account_names)
+
+    def _resolved(self, message: Message, said: Said, names: Names) -> Delivery:
+        anonymous_id = None
+        if message.user_id is not None and message.anonymous_id is not None:
+            anonymous_id = self._visitors[message.anonymous_id]
+        delivery = self._delivery(message, self._identity_of(message), anonymous_id, said, names)
+        resolve(delivery, self._r._graph, names)
         return delivery
 
     def _receive(self, message: Message, delivery: Delivery) -> str:
@@ -254,15 +263,20 @@ class _Chunk(Batch):
         self._keep_body(message)
         return _why_nothing(self._place_again(delivery, self._connected, Placement()))
 
-    def _recall(self, delivery: Delivery, stand: _Stand) -> str:
-        """It arrived and was forgotten. It had an account, or went without one."""
-        delivery.without_account = place(delivery, self._connected.destination).state == "parked"
-        before = self._placed(delivery, self._connected)
+    def _recall(self, message: Message, said: Said, stand: _Stand) -> str:
+        """It arrived and was forgotten. It had an account, or went without one; what it said is written anew."""
+        rules = self._history.differing(message.offset)
+        delivery = self._resolved_now(message, said)
+        then = copy(delivery) if rules is None else self._resolved_under(message, rules)
+        then.without_account = self._placed(then, self._connected).state == "parked"
+        delivery.without_account = then.without_account
+        before = self._placed(then, self._connected)
         self._insert(delivery, stand)
         self._note_elsewhere(delivery)
         if any(contribution.object in self._own_objects for contribution in before.contributions):
             self._recalled.append(delivery)
-        return _why_nothing(self._place_again(delivery, self._connected, before))
+        self._keep_body(message)
+        return _why_nothing(self._place_again(delivery, self._connected, _stated_otherwise(before)))
 
     def _look_again(self, message: Message, said: Said, delivery: Delivery) -> str:
         """It has a row: what it says is read with today's settings, and it is resolved again."""
@@ -287,7 +301,7 @@ class _Chunk(Batch):
         if not self._replay.again:
             return ALREADY_DELIVERED
         if earlier is None:
-            return self._recall(self._resolved_now(message, said), stand)
+            return self._recall(message, said, stand)
         self._connection.execute("DELETE FROM records WHERE id = ?", (earlier.own_record,))
         earlier.own_record = None  # the new one stands at the end of its lane
         return self._look_again(message, said, earlier)
@@ -343,6 +357,15 @@ class _Chunk(Batch):
             [(upserted, record_id) for record_id in sorted(record_ids)],
         )
         count_change(self._connection, self._connected.id, before, count_present(self._connection, record_ids))
+
+
+def _stated_otherwise(before: Placement) -> Placement:
+    """A placement whose statements differ from any, so that today's take their place."""
+    contributions = tuple(
+        c if c.statement is None else structs.replace(c, statement=Statement(account_id=-1))
+        for c in before.contributions
+    )
+    return structs.replace(before, contributions=contributions)
 
 
 def _why_nothing(placement: Placement) -> str:

@@ -415,7 +415,7 @@ class Batch:
         after = place(delivery, connected.destination)
         self._changes[connected.id].replace(delivery, before, after)
         history = self._r._histories[connected.id]
-        if history.placing_of(delivery) is not None:
+        if history.differing(delivery.offset) is not None:
             history.place_now(delivery.offset)
         return after
 

@@ -27,7 +27,7 @@ from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
 from gainsight_destination.private.app import create_app
 from gainsight_destination.records import replays
-from gainsight_destination.records.history import forget_before
+from gainsight_destination.records.past_rules import forget_before
 from gainsight_destination.records.upkeep import (
     crowded_records,
     drop_kept_messages,

@@ -231,7 +231,7 @@ async def test_what_is_not_remembered_is_left_alone(tmp_path: Path) -> None:
         await forget(delivery)
         delivery.send(seen("ann", "e4"))
         await delivery.drain()
-        await delivery.database.write(lambda connection: connection.execute('UPDATE history_begins SET "offset" = 6'))
+        await delivery.database.write(lambda connection: connection.execute('UPDATE rules_begin SET "offset" = 6'))
         told = await delivery.replay(again=True)
         assert told["messages"] == {"chosen": 6, "touched": 1, "skipped": {"not_remembered": 5}}
         assert (await delivery.books())["delivered"] == 6

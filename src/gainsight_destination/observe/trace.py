@@ -13,7 +13,7 @@ from gainsight_destination.events.account_ids import doubt
 from gainsight_destination.events.message import GROUP_ID, Message, decode_body, message_id_text, messages_of
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.records import deliveries
-from gainsight_destination.records.history import placed_anew
+from gainsight_destination.records.past_rules import placed_anew
 from gainsight_destination.resolve.duplicates import find
 from gainsight_destination.resolve.facts import Fact
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph

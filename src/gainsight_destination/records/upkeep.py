@@ -16,7 +16,7 @@ from gainsight_destination.events.original import original_of
 from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import FILTERED
 from gainsight_destination.records.deliveries import OFFSETS
-from gainsight_destination.records.history import History, forgotten_as_filtered
+from gainsight_destination.records.past_rules import PastRules, forgotten_as_filtered
 
 CHUNK: Final = 2_000
 STATEMENTS_KEPT: Final = 20
@@ -51,9 +51,9 @@ def settle(
         and delivery.state not in OPEN_STATES
         and _is_at_rest(connection, delivery)
     ]
-    history = History(connection, destination_id)
+    past = PastRules(connection, destination_id)
     for delivery in settled:
-        placing = history.placing_of(delivery)
+        placing = past.placing_of(delivery)
         placed = destination.place(delivery) if placing is None else destination.place_as(delivery, placing)
         _freeze(connection, destination_id, placed, delivery)
     forgotten_as_filtered(connection, destination_id, [d for d in settled if d.state == FILTERED])

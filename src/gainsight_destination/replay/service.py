@@ -13,7 +13,7 @@ from gainsight_destination.eventlog.receipt import first_received_since
 from gainsight_destination.events.message import TYPES
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.records import replays
-from gainsight_destination.records.history import first_offset_of_day
+from gainsight_destination.records.past_rules import first_offset_of_day
 from gainsight_destination.records.replays import CANCELLED, DELIVERING, PAUSED, RUNNING, Replay, Selection
 
 CLOCK_MARGIN_MS: Final = 3_600_000

@@ -4,7 +4,7 @@ It goes the way of every message, `Batch`: facts are learned, messages are resol
 in the books decides what is done with it: one that the destination holds already is taken from the records that it
 touched to those that it touches today; one that was filtered moves out of filtered; one that the destination never
 received is received now. Nothing is counted twice, whatever came before, because where it stands is known: from its
-row, or from the history once that is gone (records/history.py).
+row, or from the past rules once that is gone (records/past_rules.py).
 """
 
 import json
@@ -21,11 +21,11 @@ from gainsight_destination.events.message import Discarded, Message, read_entry
 from gainsight_destination.records import dead_letters, deliveries, replays
 from gainsight_destination.records.books import DEAD, DELIVERED, FILTERED, PENDING
 from gainsight_destination.records.held_rows import count_change, count_present
-from gainsight_destination.records.history import (
+from gainsight_destination.records.past_rules import (
     Rules,
     filtered_when_forgotten,
-    history_begins,
     not_taken_in,
+    rules_begin,
 )
 from gainsight_destination.records.replays import Replay, Selection
 from gainsight_destination.resolve.filters import Allowlist
@@ -135,7 +135,7 @@ class _Chunk(Batch):
         super().__init__(resolver, (), now_ms, replayed=connected.id)
         self._connected = connected
         self._replay = replay
-        self._history = resolver._histories[connected.id]
+        self._past = resolver._past_rules[connected.id]
         self._figures: Counter[tuple[str, str]] = Counter()
         self._allowlists: dict[tuple[str, ...], Allowlist] = {}
         self._ordered = any(spec.ordered for spec in connected.destination.objects)
@@ -202,7 +202,7 @@ class _Chunk(Batch):
         filtered = self._r._router.reason(message, self._connected)
         if filtered is not None:
             return filtered
-        if earlier is None and message.offset < history_begins(self._connection):
+        if earlier is None and message.offset < rules_begin(self._connection):
             return NOT_REMEMBERED
         stand = self._stand(message) if earlier is None else (earlier.state, earlier.reason)
         if self._ordered and stand is not None and stand[0] != FILTERED:
@@ -219,7 +219,7 @@ class _Chunk(Batch):
         filtered = filtered_when_forgotten(self._connection, self._connected.id, message.offset)
         if filtered is not None:
             return FILTERED, filtered
-        rules = self._history.of(message.offset)
+        rules = self._past.of(message.offset)
         if message.source_id not in rules.source_ids:
             return None
         reason = filter_reason(message, rules, self._allowlist(rules))
@@ -252,20 +252,20 @@ class _Chunk(Batch):
         """The destination never received it: it is received now."""
         placement = place(delivery, self._connected.destination)
         self._changes[self._connected.id].add(delivery, placement)
-        self._history.place_now(message.offset)
+        self._past.place_now(message.offset)
         self._keep_body(message)
         return _why_nothing(placement)
 
     def _let_in(self, message: Message, delivery: Delivery, stand: _Stand) -> str:
         """The destination counted it as filtered, and gets it now."""
         self._insert(delivery, stand)
-        self._history.place_now(message.offset)
+        self._past.place_now(message.offset)
         self._keep_body(message)
         return _why_nothing(self._place_again(delivery, self._connected, Placement()))
 
     def _recall(self, message: Message, said: Said, stand: _Stand) -> str:
         """It arrived and was forgotten. It had an account, or went without one; what it said is written anew."""
-        rules = self._history.differing(message.offset)
+        rules = self._past.differing(message.offset)
         delivery = self._resolved_now(message, said)
         then = copy(delivery) if rules is None else self._resolved_under(message, rules)
         then.without_account = self._placed(then, self._connected).state == "parked"
@@ -316,7 +316,7 @@ class _Chunk(Batch):
             self._bodies.append((message.offset, message.body))
 
     def _note_elsewhere(self, delivery: Delivery) -> None:
-        placing, today = self._history.placing_of(delivery), self._history.now.placing
+        placing, today = self._past.placing_of(delivery), self._past.now.placing
         if placing is not None:
             moved = {name for name, text in placing.items() if today.get(name, text) != text}
             for contribution in place(delivery, self._connected.destination).contributions:

@@ -17,9 +17,9 @@ from gainsight_destination.events.message import GROUP_ID, Discarded, Message, m
 from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges
-from gainsight_destination.records.history import History, keep_history, note_days, note_not_taken_in
 from gainsight_destination.records.lanes import REPLAY_LANES
 from gainsight_destination.records.notices import note
+from gainsight_destination.records.past_rules import PastRules, keep_rules, note_days, note_not_taken_in
 from gainsight_destination.records.priorities import Arrivals
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
@@ -57,14 +57,14 @@ class Resolver:
         limited: frozenset[int] = frozenset(),
     ) -> None:
         put_in_force(connection, limited)
-        keep_history(connection, destinations)
+        keep_rules(connection, destinations)
         self._connection = connection
         self._log = log
         self._destinations = destinations
         self._duplicate_window_ms = duplicate_window_ms
         vocabularies = frozenset(c.destination.account_names for c in destinations)
         self._said = SaidReader({name for names in vocabularies for name in names} | set(DEFAULT_ACCOUNT_NAMES))
-        self._histories = {connected.id: History(connection, connected.id) for connected in destinations}
+        self._past_rules = {connected.id: PastRules(connection, connected.id) for connected in destinations}
         self._router = Router(connection, destinations)
         self._graph = IdentityGraph(connection, vocabularies, limited)
         self._users = IdentityDictionary(connection, USER)
@@ -408,15 +408,15 @@ class Batch:
 
     def _placed(self, delivery: Delivery, connected: Connected) -> Placement:
         """Which records an earlier message touches, under the settings under which it was placed last."""
-        return place(delivery, connected.destination, self._r._histories[connected.id].placing_of(delivery))
+        return place(delivery, connected.destination, self._r._past_rules[connected.id].placing_of(delivery))
 
     def _place_again(self, delivery: Delivery, connected: Connected, before: Placement) -> Placement:
         """Move an earlier message from the records that it touched to those that it touches today."""
         after = place(delivery, connected.destination)
         self._changes[connected.id].replace(delivery, before, after)
-        history = self._r._histories[connected.id]
-        if history.differing(delivery.offset) is not None:
-            history.place_now(delivery.offset)
+        past = self._r._past_rules[connected.id]
+        if past.differing(delivery.offset) is not None:
+            past.place_now(delivery.offset)
         return after
 
     def review(self, connected: Connected, after_offset: int, limit: int) -> int | None:
@@ -483,7 +483,7 @@ class _Bounds:
 
     def __call__(self, object_name: str, key: str, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
         destination = self._connected.destination
-        history = self._resolver._histories[self._connected.id]
+        past = self._resolver._past_rules[self._connected.id]
         times = [
             delivery.at_ms
             for scope in self._resolver._graph.scopes_of(user_id, Interval(from_ms, until_ms))
@@ -491,7 +491,7 @@ class _Bounds:
                 self._resolver._connection, self._connected.id, scope.identity_id, *scope.interval, since_ms=0
             )
             if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
-            for contribution in place(delivery, destination, history.placing_of(delivery)).contributions
+            for contribution in place(delivery, destination, past.placing_of(delivery)).contributions
             if contribution.tally_user == user_id and (contribution.object, contribution.key) == (object_name, key)
         ]
         return (min(times), max(times)) if times else None

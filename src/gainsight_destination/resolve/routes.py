@@ -8,7 +8,7 @@ from typing import Final
 
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.events.message import Message
-from gainsight_destination.records.history import Rules
+from gainsight_destination.records.past_rules import Rules
 from gainsight_destination.resolve.filters import (
     FILTERED_BY_ALLOWLIST,
     FILTERED_BY_CONSENT,

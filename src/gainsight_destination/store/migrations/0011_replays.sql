@@ -40,21 +40,21 @@ CREATE INDEX replay_records_waiting ON replay_records (record_id) WHERE waiting 
 -- What has to be known of a message of the log whose row in `deliveries` is gone or never was.
 
 -- How each destination chose and placed messages, from an offset on.
-CREATE TABLE destination_history (
+CREATE TABLE destination_rules (
     id             INTEGER PRIMARY KEY,
     destination_id INTEGER NOT NULL,
     from_offset    INTEGER NOT NULL,
-    rules          TEXT NOT NULL,         -- JSON, see records/history.py
+    rules          TEXT NOT NULL,         -- JSON, see records/past_rules.py
     UNIQUE (destination_id, from_offset)
 );
-CREATE TABLE history_begins (             -- what was resolved before this is not told apart any more
+CREATE TABLE rules_begin (             -- what was resolved before this is not told apart any more
     "offset" INTEGER NOT NULL
 );
-INSERT INTO history_begins SELECT next_offset FROM reader;
+INSERT INTO rules_begin SELECT next_offset FROM reader;
 
-CREATE TABLE stands (                     -- messages that stand otherwise than the history of their offset says
+CREATE TABLE stands (                     -- messages that stand otherwise than the rules of their offset say
     id           INTEGER PRIMARY KEY,     -- destination id * 2^44 + offset
-    placed_under INTEGER,                 -- a row of the history; NULL: that of their offset
+    placed_under INTEGER,                 -- a row of the rules; NULL: that of their offset
     filtered     TEXT                     -- the reason for which it was filtered when it was forgotten; NULL: it was not
 );
 

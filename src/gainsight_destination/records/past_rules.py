@@ -47,14 +47,14 @@ class Rules(msgspec.Struct, frozen=True):
 NOT_CONNECTED: Final = Rules()
 
 
-class History:
-    """The history of one destination, in memory: one row for each change of its rules."""
+class PastRules:
+    """The rules of one destination at all times, in memory: there is one for each change of them."""
 
     def __init__(self, connection: sqlite3.Connection, destination_id: int) -> None:
         self._connection = connection
         self._destination_id = destination_id
         rows = connection.execute(
-            "SELECT from_offset, id, rules FROM destination_history WHERE destination_id = ? ORDER BY from_offset",
+            "SELECT from_offset, id, rules FROM destination_rules WHERE destination_id = ? ORDER BY from_offset",
             (destination_id,),
         ).fetchall()
         self._from = [row[0] for row in rows]
@@ -109,24 +109,24 @@ def _resolves(rules: Rules) -> tuple[object, ...]:
     return rules.account_names, tuple(rules.placing.items())
 
 
-def keep_history(connection: sqlite3.Connection, destinations: Sequence[Connected]) -> None:
+def keep_rules(connection: sqlite3.Connection, destinations: Sequence[Connected]) -> None:
     """From what is read next on, these destinations choose and place as they do now; the others get nothing."""
     (next_offset,) = connection.execute("SELECT next_offset FROM reader").fetchone()
     wanted = {connected.id: Rules.of(connected) for connected in destinations}
-    known = connection.execute("SELECT DISTINCT destination_id FROM destination_history")
+    known = connection.execute("SELECT DISTINCT destination_id FROM destination_rules")
     wanted = {destination_id: NOT_CONNECTED for (destination_id,) in known} | wanted
     for destination_id, rules in sorted(wanted.items()):
-        if History(connection, destination_id).now != rules:
+        if PastRules(connection, destination_id).now != rules:
             connection.execute(
-                "INSERT INTO destination_history (destination_id, from_offset, rules) VALUES (?,?,?)"
+                "INSERT INTO destination_rules (destination_id, from_offset, rules) VALUES (?,?,?)"
                 " ON CONFLICT DO UPDATE SET rules = excluded.rules",
                 (destination_id, next_offset, msgspec.json.encode(rules).decode()),
             )
 
 
-def history_begins(connection: sqlite3.Connection) -> int:
+def rules_begin(connection: sqlite3.Connection) -> int:
     """The offset before which nothing of this is known."""
-    (offset,) = connection.execute('SELECT "offset" FROM history_begins').fetchone()
+    (offset,) = connection.execute('SELECT "offset" FROM rules_begin').fetchone()
     return int(offset)
 
 

@@ -17,6 +17,8 @@ import uvicorn
 import uvloop
 
 from gainsight_destination.clock import Clock, SystemClock
+from gainsight_destination.console.front import create_front
+from gainsight_destination.console.house import House
 from gainsight_destination.deliver.worker import DeliveryWorker
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.destinations.registry import build
@@ -25,8 +27,7 @@ from gainsight_destination.eventlog.contract import LoggedEntry
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
-from gainsight_destination.private.app import create_app
-from gainsight_destination.records import replays
+from gainsight_destination.records import history, replays
 from gainsight_destination.records.past_rules import forget_before
 from gainsight_destination.records.upkeep import (
     crowded_records,
@@ -36,7 +37,7 @@ from gainsight_destination.records.upkeep import (
     part_to_remove,
     settle,
 )
-from gainsight_destination.resolve import replay
+from gainsight_destination.resolve import coverage, event_days, replay
 from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
@@ -344,6 +345,8 @@ class Engine:
         self._sweep = await self._database.write(
             partial(forget_seen, received_before_ms=now_ms - DUPLICATE_WINDOW_MS, sweep=self._sweep)
         )
+        for kept in (history, coverage, event_days):
+            await self._database.write(partial(kept.forget, now_ms=self._clock.now_ms()))
         for connected in crew.destinations:
             after_offset: int | None = -1
             while after_offset is not None and not crew.stop.is_set():
@@ -380,11 +383,21 @@ class Engine:
     # -- the private port
 
     def _private_server(self) -> uvicorn.Server:
-        app = create_app(
-            reasons=lambda: [*self._options.link.report.reasons, *self._trouble.values()],
-            notes=lambda: self._options.link.report.notes,
-            ingest_metrics=lambda: self._options.link.report.metrics,
-            refresh_metrics=self._refresh_metrics,
+        options = self._options
+        app = create_front(
+            House(
+                database=self._database,
+                log=self._event_log,
+                clock=self._clock,
+                data_dir=options.data_dir,
+                reasons=lambda: [*options.link.report.reasons, *self._trouble.values()],
+                notes=lambda: options.link.report.notes,
+                ingest_metrics=lambda: options.link.report.metrics,
+                refresh_metrics=self._refresh_metrics,
+                ingest_url=lambda: options.link.report.ingest_url,
+                stopping=self._stop.is_set,
+                hosts=lambda: options.link.report.console_hosts,
+            )
         )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
         server = uvicorn.Server(config)

@@ -12,10 +12,10 @@ import pytest
 from tests.support.pipeline import Pipeline
 
 from gainsight_destination.cli.commands import COMMANDS
-from gainsight_destination.cli.words import NOTICES, REASONS
 from gainsight_destination.destinations.gainsight import check, files
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
 from gainsight_destination.events.message import _TEXTS_OF_TYPE
+from gainsight_destination.observe.words import NOTICES, REASONS
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR
 
 ROOT = Path(__file__).parents[2]

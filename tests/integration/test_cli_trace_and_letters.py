@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from tests.support.delivery import delivery_at_sandbox
 from tests.support.pipeline import NOW_MS, Pipeline
 from typer.testing import CliRunner
 
@@ -79,7 +80,7 @@ def buried(tmp_path: Path) -> Path:
     (record_id,) = pipeline.query("SELECT id FROM records WHERE object = 'event'")[0]
     outcome = Rejected("GSOBJ_1", "no such value", Call("POST", "/v1/data"), Answer(400, {"result": False}, ""))
     with transaction(pipeline.connection):
-        books = Books()
+        books = Books(NOW_MS)
         dead_letters.bury(pipeline.connection, books, record_id, "m1", outcome, NOW_MS)
         books.flush(pipeline.connection)
     pipeline.close()
@@ -130,3 +131,28 @@ def test_check_shows_one_field_per_line_and_only_what_is_written() -> None:
     assert one_per_line("create the field A") == ["create the field A"]
     has = {"Rows__gc": {"Message_Id__gc": "STRING", "Colour__gc": "STRING"}}
     assert needed_of(has, {"Rows__gc": EVENT_FIELDS}) == {"Rows__gc": {"Message_Id__gc": "STRING"}}
+
+
+async def test_a_story_names_the_call_that_carried_each_record(tmp_path: Path) -> None:
+    """The last call of each record and its answer, and the dead letters; a call that was let go is left out."""
+    async with delivery_at_sandbox(tmp_path, flushSeconds=1) as delivery:
+        match = {"method": "POST", "path": "/v1/data/objects/Segment_Event__gc"}
+        await delivery.sandbox.control("PUT", "faults", [{"fault": "400", "match": match}])
+        delivery.send(TRACK)
+        await delivery.drain(minutes=3)
+
+        def tell(connection: sqlite3.Connection) -> dict[str, Any]:
+            found = trace(connection, delivery.pipeline.log, [delivery.connected], "m1")
+            assert found is not None
+            return found
+
+        found = await delivery.database.read(tell)
+        event, usage = found["destinations"]["gainsight"]["records"]
+        assert (event["state"], event["lastCall"]["outcome"]) == ("dead", "400")
+        assert [letter["state"] for letter in event["deadLetters"]] == ["open"]
+        assert (usage["state"], usage["lastCall"]["outcome"]) == ("clean", "200")
+        text = "\n".join(in_words(found))
+        assert ": POST /v1/data/objects/Segment_Usage_Daily__gc, answered 200" in text
+        assert f"dead letters: {event['deadLetters'][0]['id']} (open)" in text
+        await delivery.database.write(lambda connection: connection.execute("DELETE FROM calls"))
+        assert "answered" not in "\n".join(in_words(await delivery.database.read(tell)))

@@ -118,6 +118,26 @@ def test_more_live_than_can_go(events_only: Pipeline) -> None:
     assert set(waiting(pipeline)) == {Priority.LIVE}
 
 
+def test_what_did_not_fail_shares_a_call(events_only: Pipeline) -> None:
+    """Rows that are due again because their Person is known now fill up the batch of live ones, and the other way."""
+    pipeline, line = events_only, Line(events_only)
+    pipeline.send(*(event(f"again{n}") for n in range(30)))
+    pipeline.resolve()
+    with transaction(pipeline.connection):
+        pipeline.connection.execute("UPDATE records SET priority = ?", (Priority.RETRY,))
+    pipeline.send(*(event(f"new{n}") for n in range(10)))
+    pipeline.resolve()
+    assert [(batch.priority, len(batch.records)) for batch in line.all()] == [(Priority.LIVE, 40)]
+    pipeline.send(*(event(f"last{n}") for n in range(10)))
+    pipeline.resolve()
+    with transaction(pipeline.connection):
+        pipeline.connection.execute(
+            "UPDATE records SET priority = ? WHERE state = 'dirty' AND id % 2", (Priority.RETRY,)
+        )
+    line.turn = TURNS - 1
+    assert [(batch.priority, len(batch.records)) for batch in line.all()] == [(Priority.RETRY, 10)]
+
+
 def test_retries_go_behind_live_ones(events_only: Pipeline) -> None:
     """What failed gives way to what comes now, and goes in batches of its own."""
     pipeline, line = events_only, Line(events_only)

@@ -130,6 +130,8 @@ async def test_a_running_engine_hears_reports_and_the_end() -> None:
         "metrics": "m 1\n",
         "reasons": ["full"],
         "notes": ["busy"],
+        "ingest_url": "",
+        "console_hosts": [],
     }
     await supervisor.stop(running)
     assert running.result() == -signal.SIGTERM

@@ -197,7 +197,7 @@ class Delivery:
         """What a person does after mending the cause; how many there were."""
 
         def retry(connection: sqlite3.Connection) -> int:
-            books, letters = Books(), dead_letters.select(connection)
+            books, letters = Books(self.clock.now_ms()), dead_letters.select(connection)
             for letter in letters:
                 dead_letters.revive(connection, books, letter["record_id"], self.clock.now_ms())
             books.flush(connection)

@@ -173,6 +173,7 @@ class Pipeline:
         document = status(self.connection, self.log, self.now_ms)
         books: dict[str, Any] = document["destinations"]["gainsight"]
         assert books["balanced"], document
+        check_counts(self.connection)
         return books
 
     def figures(self) -> dict[str, Any]:
@@ -183,6 +184,13 @@ class Pipeline:
 
     def query(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self.connection.execute(sql, values).fetchall()
+
+
+def check_counts(connection: sqlite3.Connection) -> None:
+    """The kept counts of records are those that counting them gives."""
+    kinds = "destination_id, object, state, presence, priority, coalesce(batch_limit, 0)"
+    counted = set(connection.execute(f"SELECT {kinds}, count(*) FROM records GROUP BY {kinds}"))
+    assert set(connection.execute("SELECT * FROM record_counts WHERE records <> 0")) == counted
 
 
 def at(minutes: float) -> str:

@@ -53,9 +53,9 @@ def alone(name: str) -> Iterator[None]:
         yield
 
 
-def installed(name: str, files: Sequence[str], install: Callable[[Path], None]) -> Path:
+def installed(name: str, files: Sequence[str], install: Callable[[Path], None], recipes: Path = RECIPES) -> Path:
     """The folder into which these files of tests/sdk were installed, which is done now if it was not."""
-    folder, recipe = INSTALLED / name, [RECIPES / file for file in files]
+    folder, recipe = INSTALLED / name, [recipes / file for file in files]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()
     stamp = folder / f".installed-{digest}"
     with alone(name):
@@ -95,12 +95,17 @@ def node() -> str:
     return program
 
 
-def node_modules() -> Path:
-    """The folder with what tests/sdk/package-lock.json says."""
+def node_modules(name: str = "node", recipes: Path = RECIPES) -> Path:
+    """The folder with what package-lock.json says, that of tests/sdk or of another folder."""
     if not shutil.which("npm"):
         lacking("npm", "nodejs npm")
     files = ["package.json", "package-lock.json", ".npmrc"]
-    return installed("node", files, lambda folder: run(["npm", "ci", "--silent"], folder)) / "node_modules"
+    return installed(name, files, lambda folder: run(["npm", "ci", "--silent"], folder), recipes) / "node_modules"
+
+
+def axe() -> str:
+    """The script of axe-core, which looks at a page as somebody does who cannot see it."""
+    return (node_modules("axe", ROOT / "tests" / "console") / "axe-core" / "axe.min.js").read_text("utf-8")
 
 
 # -- running

@@ -276,8 +276,8 @@ def summary(taken: "Taken", source: str, seconds: float, *, dry: bool) -> Sequen
 
 def foretold(rehearsal: "Rehearsal | None") -> Sequence[str]:
     """What a dry run says besides."""
-    from gainsight_destination.cli.words import reason_words
     from gainsight_destination.events.timestamps import iso_day
+    from gainsight_destination.observe.words import reason_words
 
     if rehearsal is None:
         return []

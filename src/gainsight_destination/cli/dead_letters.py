@@ -120,10 +120,11 @@ def _settle(letter_id: int, like: bool, data: Path, as_json: bool, settle: Any, 
         return dead_letters.like(connection, letter) if like else [letter["record_id"]]
 
     with closing(connect(state_path(data))) as connection, transaction(connection):
-        books = Books()
+        now_ms = SystemClock().now_ms()
+        books = Books(now_ms)
         record_ids = chosen(connection)
         for record_id in record_ids:
-            settle(connection, books, record_id, SystemClock().now_ms())
+            settle(connection, books, record_id, now_ms)
         books.flush(connection)
     if as_json:
         print_json({"settled": len(record_ids), "state": what})

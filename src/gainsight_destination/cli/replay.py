@@ -370,7 +370,7 @@ def _gone(gone: int) -> list[str]:
 
 
 def _skipped(skipped: Mapping[str, int]) -> list[str]:
-    from gainsight_destination.cli.words import skip_words
+    from gainsight_destination.observe.words import skip_words
 
     return [
         f"  {count:,} skipped: {skip_words(reason)}"

@@ -82,7 +82,7 @@ def serve(
         typer.Option(
             metavar="HOST:PORT",
             envvar="GAINSIGHT_DESTINATION_CONSOLE",
-            help="The private port: health and metrics.",
+            help="The private port: the web console, its API, health and metrics.",
         ),
     ] = "127.0.0.1:8081",
     public_url: Annotated[
@@ -92,6 +92,15 @@ def serve(
             envvar="GAINSIGHT_DESTINATION_PUBLIC_URL",
             help="Where SDKs reach the public port: https://HOST[:PORT][/PREFIX]. Settings documents name it; without "
             "it they name the host that was asked for. Set it when a proxy is in front.",
+        ),
+    ] = None,
+    console_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="GAINSIGHT_DESTINATION_CONSOLE_URL",
+            help="Where people reach the private port: https://HOST[:PORT]. Set it when a proxy is in front, or when "
+            "they use another name than the address it listens on.",
         ),
     ] = None,
     tls_cert: Annotated[
@@ -140,6 +149,7 @@ def serve(
         marks=marks(max_backlog_gb, min_free_disk_gb),
         max_connections=max_connections,
         public_url=PublicUrl.parse(public_url) if public_url else None,
+        console_url=PublicUrl.parse(console_url, "--console-url") if console_url else None,
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
@@ -156,10 +166,13 @@ def welcome(started: "Started", data: Path) -> None:
         typer.echo(f"  SDKs send to  {started.public_url}, which has to lead to {started.ingest_url}")
     else:
         typer.echo(f"  SDKs send to  {started.ingest_url}")
-    typer.echo(f"  Private port  {started.console_url}")
+    typer.echo(f"  Web console   {started.console_url}")
     typer.echo(f"  Data          {data.resolve()}")
+    if started.setup_url:
+        typer.echo(f"\nNobody can sign in yet. Set the console up with this link, within a day:\n  {started.setup_url}")
     if not started.has_sources:
         typer.echo(
-            "\nNo source is configured yet, so messages are counted but not kept. Describe one in a file and run:\n"
+            "\nNo source is configured yet, so messages are counted but not kept. Add one in the console, or describe"
+            " it in a file and run:\n"
             f"  gainsight-destination workspace apply -f workspace.yaml --data {data}"
         )

@@ -9,7 +9,7 @@ import typer
 
 from gainsight_destination.cli.options import DataOption, JsonOption
 from gainsight_destination.cli.replay import summary
-from gainsight_destination.cli.words import BOOKS, NOTICES, RECORD_STATES, reason_words, unmapped_trait
+from gainsight_destination.observe.words import BOOKS, NOTICES, RECORD_STATES, reason_words, unmapped_trait
 
 
 def status(data: DataOption = Path("data"), as_json: JsonOption = False) -> None:

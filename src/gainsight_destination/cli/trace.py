@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gainsight_destination.cli.options import DataOption, JsonOption
-from gainsight_destination.cli.words import RECORD_STATES, reason_words
+from gainsight_destination.observe.words import RECORD_STATES, reason_words
 
 
 def trace(
@@ -61,7 +61,8 @@ def in_words(story: dict[str, Any]) -> list[str]:
         for part, key in (("user", "id"), ("account", "id"), ("email", "address")):
             if part in told:
                 lines += _decision(part, key, told[part])
-        lines += [_record(record) for record in told.get("records", [])]
+        for record in told.get("records", []):
+            lines += [_record(record), *_history(record)]
     if not story["destinations"]:
         lines.append("  its source is connected to no destination")
     return lines
@@ -77,6 +78,19 @@ def _decision(part: str, key: str, told: dict[str, Any]) -> list[str]:
     lines = [f"  {part} {told[key] if told[key] is not None else 'none'}: {told.get('rule', '')}{evidence}"]
     lines += [f"    ignored: {told['ignored']}"] if "ignored" in told else []
     return lines + [f"    {told[name]}" for name in ("warning", "company") if name in told]
+
+
+def _history(told: dict[str, Any]) -> list[str]:
+    """How a record was sent last, and its dead letters."""
+    lines = []
+    if "lastCall" in told:
+        call = told["lastCall"]
+        others = f" with {call['records'] - 1} others" if call["records"] > 1 else ""
+        ended = f"answered {call['outcome']}" if (call["outcome"] or "").isdigit() else call["outcome"]
+        ended = ended or "its answer is not known"
+        lines.append(f"    last sent at {call['at']}{others}: {call['method']} {call['path']}, {ended}")
+    letters = ", ".join(f"{letter['id']} ({letter['state']})" for letter in told.get("deadLetters", []))
+    return lines + ([f"    dead letters: {letters}; see `dead-letters show`"] if letters else [])
 
 
 def _record(told: dict[str, Any]) -> str:

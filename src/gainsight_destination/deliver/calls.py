@@ -2,14 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+import sqlite3
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 import httpx
 import structlog
 
 from gainsight_destination.clock import Clock
-from gainsight_destination.deliver import quota, references
+from gainsight_destination.deliver import call_book, quota, references
+from gainsight_destination.deliver.call_book import Ended
 from gainsight_destination.deliver.outcomes import LONGEST_JOB_MS
 from gainsight_destination.destinations.contract import (
     Answer,
@@ -34,6 +38,14 @@ MAX_ANSWER_TEXT: Final = 4_000
 _log = structlog.get_logger(__name__)
 
 
+class _Spent(NamedTuple):
+    """A call entered in the ledger, in a minute, and in the book of calls."""
+
+    minute: int
+    call_id: int
+    at_ms: int
+
+
 class EngineCalls:
     """Implements `Calls` for one destination."""
 
@@ -54,6 +66,8 @@ class EngineCalls:
         self._limits: Limits = destination.limits
         self.answers = 0
         """Calls that the other side answered, whatever it said, other than with trouble of its own."""
+        self._ended: deque[Ended] = deque()
+        """Calls whose end is to be entered in the book. One that is lost with a transaction is not known there."""
         self._client = httpx.AsyncClient(
             base_url=destination.base_url,
             headers={**destination.headers, "Accept": "application/json", "User-Agent": "gainsight-destination"},
@@ -67,9 +81,11 @@ class EngineCalls:
         await self._client.aclose()
 
     async def send(self, call: Call, about: Sequence[Record] = ()) -> Answer:
-        minute = await self._spend(call, about)
-        while not quota.still_in(minute, self._limits, self._clock.now_ms()):  # the writer may have kept us waiting
-            minute = await self._spend(call, about)
+        spent = await self._spend(call, about)
+        while not quota.still_in(
+            spent.minute, self._limits, self._clock.now_ms()
+        ):  # the writer may have kept us waiting
+            spent = await self._spend(call, about)
         started_ms = self._clock.now_ms()
         seconds = CALL_SECONDS if call.upload is None else UPLOAD_SECONDS
         try:
@@ -79,20 +95,21 @@ class EngineCalls:
                 )
             answer = _answer(response)
         except TimeoutError as error:
-            self._report(call, "TimeoutError", started_ms)
+            self._report(call, "TimeoutError", started_ms, spent)
             raise TransientError(f"no whole answer within {seconds:.0f} seconds", call) from error
         except httpx.RequestError as error:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-            self._report(call, type(error).__name__, started_ms)
+            self._report(call, type(error).__name__, started_ms, spent)
             failure = TransientError(_in_words(error), call)
             failure.uncertain = not unsent
             raise failure from error
-        self._report(call, str(answer.status), started_ms)
+        self._report(call, str(answer.status), started_ms, spent)
         self.answers += answer.status < 500
         return answer
 
-    async def _spend(self, call: Call, about: Sequence[Record]) -> int:
-        def spend(connection: Any) -> int:
+    async def _spend(self, call: Call, about: Sequence[Record]) -> _Spent:
+        def spend(connection: sqlite3.Connection) -> _Spent:
+            self.enter_ends(connection)
             now_ms = self._clock.now_ms()
             minute = quota.spend(connection, self._destination_id, self._limits, now_ms)
             if call.upload is not None:
@@ -107,12 +124,27 @@ class EngineCalls:
                 connection.executemany(
                     "UPDATE records SET presence = 'uncertain' WHERE id = ?", [(record.id,) for record in about]
                 )
-            return minute
+            return _Spent(minute, call_book.enter(connection, self._destination_id, call, about, now_ms), now_ms)
 
         return await self._database.write(spend)
 
-    def _report(self, call: Call, outcome: str, started_ms: int) -> None:
+    def enter_ends(self, connection: sqlite3.Connection) -> None:
+        """Enter in the book how calls ended; part of a transaction that happens anyway."""
+        call_book.enter_ends(connection, self._take_ended())
+
+    async def enter_rest(self) -> None:
+        """As `enter_ends`, in a transaction of its own if there is anything left to enter."""
+        if self._ended:
+            await self._database.write(self.enter_ends)
+
+    def _take_ended(self) -> Iterator[Ended]:
+        with suppress(IndexError):
+            while True:
+                yield self._ended.popleft()
+
+    def _report(self, call: Call, outcome: str, started_ms: int, spent: _Spent) -> None:
         milliseconds = self._clock.now_ms() - started_ms
+        self._ended.append(Ended(spent.call_id, self._destination_id, spent.at_ms, outcome, milliseconds))
         metrics.deliver_calls.labels(destination=self._name, outcome=outcome).inc()
         metrics.deliver_call_seconds.labels(destination=self._name).observe(milliseconds / 1000)
         _log.info(

@@ -55,7 +55,7 @@ def apply(
 
     `referenced` are the objects that other records point at.
     """
-    books = Books()
+    books = Books(now_ms)
     held = count_present(connection, outcomes)
     replayed = replays.waiting(connection, outcomes)
     ended: list[int] = []

@@ -1,8 +1,8 @@
 """Chooses the next batch: which records go together, and whether it is time.
 
 More urgent records go first (records/priorities.py), but every fifth batch begins with the others, each of them in
-turn, so that none waits for ever. A batch that goes and is not full takes along what has no hurry: the call is made
-anyway. Among records of one priority, objects go in the destination's order.
+turn, so that none waits for ever. A batch that goes and is not full takes along what else has not failed: the call is
+made anyway. Among records of one priority, objects go in the destination's order.
 
 Inside an object, records go together that need the same kind of call: those the other side holds, those it does not,
 those nobody knows of, and those that were refused together and are being told apart in smaller batches. A batch goes
@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from gainsight_destination.destinations.contract import ObjectSpec, Presence, Record
-from gainsight_destination.records.priorities import TAKEN_ALONG, Priority
+from gainsight_destination.records.priorities import Priority
 
 SEPARATE: Final[tuple[tuple[Presence, ...], ...]] = (("uncertain",), ("absent",), ("present",))
 UPSERTED: Final[tuple[tuple[Presence, ...], ...]] = (("uncertain",), ("absent", "present"))
@@ -64,6 +64,7 @@ def plan(
     look_again: list[int] = []
     wanted = [spec for spec in objects if spec.name not in paused]
     for priority, spec in product(priorities_of(turn), wanted):
+        others = [other for other in Priority if other != priority]
         if spec.name in uploads and (file := _file(connection, destination_id, spec, priority, now_ms)):
             return Plan(file, None)
         for presences, batch_limit in _groups(connection, destination_id, spec, priority):
@@ -73,9 +74,9 @@ def plan(
             due = [row for row in rows if row[9] <= now_ms]
             waited_at_ms = _waited_at_ms(due, patience_ms)
             if due and (len(due) >= limit or waited_at_ms <= now_ms):
-                for other in TAKEN_ALONG if batch_limit is None else ():
-                    if other > priority:
-                        due += [row for row in select(other, limit - len(due)) if row[9] <= now_ms]
+                for other in others if batch_limit is None and not any(map(_failed, due)) else ():
+                    more = select(other, limit - len(due))
+                    due += [row for row in more if row[9] <= now_ms and not _failed(row)]
                 records = tuple(Record(*row[:9]) for row in due)
                 worthwhile = limit if waited_at_ms > now_ms else 1
                 return Plan(
@@ -112,9 +113,9 @@ def _file(
     if spec.upload_from is None or due < spec.upload_from:
         return None
     rows: list[tuple[Any, ...]] = []
-    for taken in (priority, *(other for other in TAKEN_ALONG if other > priority)):
+    for taken in (priority, *(other for other in Priority if other > priority)):
         first = _select(connection, destination_id, spec, presences, None, taken, spec.upload_records - len(rows))
-        rows += [row for row in first if row[9] <= now_ms]
+        rows += [row for row in first if row[9] <= now_ms and (taken == priority or not _failed(row))]
     return Batch(spec, presences[-1], tuple(Record(*row[:9]) for row in rows), priority, upload=True)
 
 
@@ -143,6 +144,8 @@ _SELECT: Final = (
     " AND state IN ('dirty', 'parked') ORDER BY due_at_ms, id LIMIT ?"
 )
 _due_at = itemgetter(9, 0)
+_failed = itemgetter(6)
+"""Attempts that failed: such a record goes only with its like, for what is wrong with it is no business of others."""
 
 
 def _groups(

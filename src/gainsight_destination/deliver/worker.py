@@ -157,6 +157,8 @@ class DeliveryWorker:
             await self._failed(error)
         except (AuthenticationError, MisconfiguredError, BatchRejectedError) as error:
             await self._pause("", error)
+        finally:
+            await self._calls.enter_rest()
         return max(0, self._not_before_ms - self._clock.now_ms())
 
     def _look(self, connection: sqlite3.Connection, now_ms: int) -> Situation:
@@ -418,6 +420,7 @@ class DeliveryWorker:
         now_ms = self._clock.now_ms()
 
         def write(connection: sqlite3.Connection) -> None:
+            self._calls.enter_ends(connection)
             outcomes.apply(connection, self._id, sent, found, now_ms, self._referenced)
             jobs.open_jobs(connection, self._id, sent, found, now_ms)
             note(connection, self._id, Counter(notices))

@@ -1,11 +1,17 @@
 """The catalog: every type of destination there is, and what may be configured about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gainsight_destination.destinations.contract import Calls, Report
+from gainsight_destination.destinations.form import SettingField
+from gainsight_destination.destinations.gainsight import form as gainsight_form
 from gainsight_destination.destinations.gainsight import settings as gainsight
+from gainsight_destination.destinations.gainsight.check import check_tenant
+from gainsight_destination.destinations.gainsight_classic import form as gainsight_classic_form
 from gainsight_destination.destinations.gainsight_classic import settings as gainsight_classic
+from gainsight_destination.destinations.webhook import form as webhook_form
 from gainsight_destination.destinations.webhook import settings as webhook
 from gainsight_destination.errors import UserError
 
@@ -27,6 +33,10 @@ class CatalogEntry:
     """Which of Segment's calls it takes; the others are filtered as `unsupported_type`."""
     connection_modes: Mapping[str, tuple[str, ...]]
     """Kinds of source by the way their messages go: `cloud` through this server, `device` past it."""
+    form: tuple[SettingField, ...]
+    """Every setting, as the console asks for it."""
+    check: Callable[[Any, Calls], Awaitable[Report]] | None = None
+    """Looks whether the other side is ready for these settings, if that can be asked. Raises QuotaSpentError."""
 
 
 GAINSIGHT = CatalogEntry(
@@ -34,6 +44,8 @@ GAINSIGHT = CatalogEntry(
     name="Gainsight",
     description="Companies, people, event rows and daily usage in Gainsight, by its REST API.",
     parse_settings=gainsight.parse_settings,
+    form=gainsight_form.FORM,
+    check=check_tenant,
     warnings=gainsight.warnings,
     secret_settings=gainsight.SECRET_SETTINGS,
     methods={"identify": True, "track": True, "group": True, "page": False, "screen": False, "alias": False},
@@ -45,6 +57,7 @@ GAINSIGHT_CLASSIC = CatalogEntry(
     name="Gainsight (classic clickstream)",
     description="Each message as it came, to the endpoint of Segment's original Gainsight integration.",
     parse_settings=gainsight_classic.parse_settings,
+    form=gainsight_classic_form.FORM,
     warnings=gainsight_classic.warnings,
     secret_settings=gainsight_classic.SECRET_SETTINGS,
     methods={"identify": True, "track": True, "group": True, "page": False, "screen": False, "alias": False},
@@ -56,6 +69,7 @@ WEBHOOK = CatalogEntry(
     name="Webhook",
     description="Each message as a signed POST to a server of your own.",
     parse_settings=webhook.parse_settings,
+    form=webhook_form.FORM,
     warnings=webhook.warnings,
     secret_settings=webhook.SECRET_SETTINGS,
     methods=dict.fromkeys(("identify", "track", "group", "page", "screen", "alias"), True),

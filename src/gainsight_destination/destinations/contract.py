@@ -225,6 +225,30 @@ class Unneeded:
 Outcome = Delivered | Unneeded | Rejected | Parked | Submitted | Deferred
 
 
+# -- looking before the first call
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong, and what to do about it."""
+
+    severity: Literal["error", "warning"]
+    object: str
+    field: str
+    what_to_do: str
+
+
+class Report(NamedTuple):
+    """What a check of the other side found. `connected` says whether it answered at all."""
+
+    connected: bool
+    objects: dict[str, dict[str, str]]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.connected and not any(finding.severity == "error" for finding in self.findings)
+
+
 # -- errors of a call, by what the engine does next
 
 

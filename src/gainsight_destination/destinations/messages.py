@@ -145,8 +145,8 @@ class MessageDestination:
             self._asked += 1
             ahead = one_to_ask_with(drafts, self._asked)
             together.remove(ahead)
-            found[ahead.record.id] = await send(requests[ahead.record.id], calls)
-        sent = (send(requests[draft.record.id], calls) for draft in together)
+            found[ahead.record.id] = await send(requests[ahead.record.id], ahead.record, calls)
+        sent = (send(requests[draft.record.id], draft.record, calls) for draft in together)
         results = await asyncio.gather(*sent, return_exceptions=True)
         failed: list[tuple[Draft, CallError | QuotaSpentError]] = []
         for draft, result in zip(together, results, strict=True):
@@ -218,8 +218,8 @@ def one_to_ask_with(drafts: Sequence[Draft], asked: int) -> Draft:
     return unsuspected[asked % len(unsuspected)]
 
 
-async def send(call: Call, calls: Calls) -> Outcome:
-    answer = await calls.send(call)
+async def send(call: Call, record: Record, calls: Calls) -> Outcome:
+    answer = await calls.send(call, (record,))
     if 200 <= answer.status < 300:
         return Delivered(blake2b(call.content or b"", digest_size=16).digest())
     raise_for(call, answer)

@@ -22,23 +22,23 @@ class PublicUrl:
     path: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> "PublicUrl":
+    def parse(cls, text: str, option: str = "--public-url") -> "PublicUrl":
         """Read https://HOST[:PORT][/PREFIX]; http too, for trials. Raises UserError that says what to change."""
         try:
             parts = urlsplit(text)
         except ValueError as error:
-            raise UserError(f"--public-url {text!r} is not a URL: {error}") from None
+            raise UserError(f"{option} {text!r} is not a URL: {error}") from None
         if parts.scheme not in ("https", "http") or not parts.netloc:
-            raise UserError(f"--public-url {text!r} must be https://HOST[:PORT][/PREFIX]; mobile SDKs need https")
+            raise UserError(f"{option} {text!r} must be https://HOST[:PORT][/PREFIX]; mobile SDKs need https")
         if parts.query or parts.fragment or "@" in parts.netloc or "?" in text or "#" in text:
-            raise UserError(f"--public-url {text!r} must end with the host or a path: no user, no query, no fragment")
+            raise UserError(f"{option} {text!r} must end with the host or a path: no user, no query, no fragment")
         if not is_host(parts.netloc):
-            raise UserError(f"--public-url {text!r}: {parts.netloc!r} is not HOST or HOST:PORT")
+            raise UserError(f"{option} {text!r}: {parts.netloc!r} is not HOST or HOST:PORT")
         path = parts.path.rstrip("/")
         if not PATH.fullmatch(path):
-            raise UserError(f"--public-url {text!r}: the path may have letters, digits and . _ ~ - between slashes")
+            raise UserError(f"{option} {text!r}: the path may have letters, digits and . _ ~ - between slashes")
         if path.lower() == "/v1" or path.lower().endswith("/v1"):
-            raise UserError(f"--public-url {text!r}: leave out /v1 at the end; SDKs are told it by themselves")
+            raise UserError(f"{option} {text!r}: leave out /v1 at the end; SDKs are told it by themselves")
         return cls(parts.scheme, parts.netloc, path)
 
     def __str__(self) -> str:

@@ -49,6 +49,7 @@ class StoredSources:
         self._by_write_key: Mapping[str, Source] = {}
         self._webhooks: Mapping[str, Source] = {}
         self.failure: str | None = "the configuration was not read yet"
+        self._retire_at_ms: int | None = None
         self.unreadable: tuple[str, ...] = ()
         """Names of webhook sources whose secrets do not open: nothing that comes for them can be checked."""
 
@@ -67,7 +68,7 @@ class StoredSources:
 
     def all(self) -> Collection[Source]:
         """Every source that is configured."""
-        return [*self._by_write_key.values(), *self._webhooks.values()]
+        return list({source.id: source for source in (*self._by_write_key.values(), *self._webhooks.values())}.values())
 
     def is_empty(self) -> bool:
         """Whether no source is configured."""
@@ -104,11 +105,16 @@ class StoredSources:
     def _read(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")
         (version,) = connection.execute("SELECT version FROM workspace").fetchone()
-        if version == self._version and not self.unreadable:
+        now_ms = self._clock.now_ms()
+        retires = self._retire_at_ms is not None and self._retire_at_ms <= now_ms
+        if version == self._version and not self.unreadable and not retires:
             return
         sources = list(self._read_sources(connection))
-        self._by_write_key = {source.write_key: source for source in sources if not source.webhook}
-        self._webhooks = {source.write_key: source for source in sources if source.webhook}
+        retired = [(s.retired_key, s) for s in sources if s.retired_key and (s.retired_key_until_ms or 0) > now_ms]
+        self._retire_at_ms = min((s.retired_key_until_ms for _, s in retired if s.retired_key_until_ms), default=None)
+        keys = [*retired, *((source.write_key, source) for source in sources)]
+        self._by_write_key = {key: source for key, source in keys if not source.webhook}
+        self._webhooks = {key: source for key, source in keys if source.webhook}
         self.unreadable = tuple(
             source.name
             for source in self._webhooks.values()

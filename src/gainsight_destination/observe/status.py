@@ -16,7 +16,7 @@ from gainsight_destination.destinations.contract import Outline
 from gainsight_destination.destinations.registry import outline
 from gainsight_destination.eventlog.backlog import read_bytes, unread_bytes
 from gainsight_destination.eventlog.contract import EventLog
-from gainsight_destination.records import replays
+from gainsight_destination.records import counts, replays
 from gainsight_destination.records.held_rows import held_rows
 from gainsight_destination.records.priorities import Priority
 from gainsight_destination.replay.service import told
@@ -55,7 +55,8 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
     unread = {source_id: received.get(source_id, 0) - read.get(source_id, 0) for source_id in received}
     return {
         "sources": {
-            name: _source(
+            name: {"id": source_id}
+            | _source(
                 [row for row in books if row[0] == WORKSPACE and row[1] == source_id],
                 received.get(source_id, 0),
                 unread.get(source_id, 0),
@@ -70,7 +71,7 @@ def status(connection: sqlite3.Connection, log: EventLog, now_ms: int) -> dict[s
                 {source_id: sources[source_id] for source_id in sources},
                 {s: unread.get(s, 0) for d, s in connected if d == destination_id},
             )
-            | {"type": kind}
+            | {"id": destination_id, "type": kind}
             | details[destination_id]
             | {"notices": _notices(notices, destination_id) | _nearly_full(details[destination_id]["rows"])}
             for destination_id, name, kind, _, _ in destinations
@@ -144,15 +145,11 @@ def _destination_details(
     records: dict[str, Counter[str]] = {}
     waiting: Counter[Kind] = Counter()
     priorities: Counter[str] = Counter()
-    for object_name, state, presence, batch_limit, priority, count in connection.execute(
-        "SELECT object, state, presence, batch_limit, priority, count(*) FROM records WHERE destination_id = ?"
-        " GROUP BY object, state, presence, batch_limit, priority",
-        (destination_id,),
-    ):
-        records.setdefault(object_name, Counter())[state] += count
-        if state in ("dirty", "queued") and object_name not in paused:
-            waiting[Kind(object_name, presence, batch_limit)] += count
-            priorities[Priority(priority).name.lower()] += count
+    for kind in counts.of_destination(connection, destination_id):
+        records.setdefault(kind.object, Counter())[kind.state] += kind.records
+        if kind.state in ("dirty", "queued") and kind.object not in paused:
+            waiting[Kind(kind.object, kind.presence, kind.batch_limit)] += kind.records
+            priorities[Priority(kind.priority).name.lower()] += kind.records
     under_way = jobs.uploading(connection, destination_id)
     for object_name, uploaded in under_way.items():  # these wait for nothing but their file
         inserted = min(uploaded, waiting[Kind(object_name, "uncertain", None)])

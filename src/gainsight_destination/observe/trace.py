@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from gainsight_destination.deliver import failures, pauses
+from gainsight_destination.deliver import call_book, failures, pauses
 from gainsight_destination.deliver.reader import StoreReader
 from gainsight_destination.destinations.contract import Connected, Delivery
 from gainsight_destination.eventlog.contract import EventLog
@@ -239,12 +239,38 @@ class _Story:
                 )
             )
             row = self._connection.execute(
-                f"SELECT state, reason, attempts, due_at_ms, dirty_since_ms, remote_id FROM records WHERE {where}",
+                "SELECT id, last_call, state, reason, attempts, due_at_ms, dirty_since_ms, remote_id FROM records"
+                f" WHERE {where}",
                 values,
             ).fetchone()
             if row is not None:
-                found.append({"object": contribution.object, **self._record(*row)})
+                record_id, last_call, *stands = row
+                told = self._record(*stands) | self._call(last_call) | self._letters(record_id)
+                found.append({"object": contribution.object, **told})
         return found
+
+    def _call(self, call_id: int | None) -> dict[str, Any]:
+        """The last call that carried a record, as long as it is in the book."""
+        call = None if call_id is None else call_book.find(self._connection, call_id)
+        if call is None:
+            return {}
+        return {
+            "lastCall": {
+                "at": iso_utc(call.at_ms),
+                "method": call.method,
+                "path": call.path,
+                "records": call.records,
+                "outcome": call.outcome,
+                "milliseconds": call.milliseconds,
+            }
+        }
+
+    def _letters(self, record_id: int) -> dict[str, Any]:
+        """The dead letters of a record, newest first."""
+        rows = self._connection.execute(
+            "SELECT id, state FROM dead_letters WHERE record_id = ? ORDER BY id DESC LIMIT 20", (record_id,)
+        ).fetchall()
+        return {"deadLetters": [{"id": letter_id, "state": state} for letter_id, state in rows]} if rows else {}
 
     def _record(
         self, state: str, reason: str, attempts: int, due_at_ms: int, dirty_since_ms: int, remote_id: str | None

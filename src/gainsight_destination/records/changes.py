@@ -7,13 +7,13 @@ deliveries themselves and their move in the books. What a transaction writes to 
 
 import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from operator import attrgetter
 from typing import Final
 
 from gainsight_destination.destinations.contract import Contribution, Delivery, Placement
-from gainsight_destination.records import dead_letters, deliveries
+from gainsight_destination.records import counts, dead_letters, deliveries
 from gainsight_destination.records.books import FILTERED, Books
 from gainsight_destination.records.lanes import line_up
 from gainsight_destination.records.priorities import Arrivals, Priority
@@ -57,6 +57,7 @@ class _Touched:
 
 
 _id_of = attrgetter("id")
+_object_of = attrgetter("object")
 
 
 class _Changed:
@@ -293,6 +294,12 @@ class RecordChanges:
                 for record in created
             ],
         )
+        if live is None:
+            names = Counter(map(_object_of, created))
+            kinds = {(object_name, usual): records for object_name, records in names.items()}
+        else:
+            kinds = Counter((record.object, self._priority(record, live)) for record in created)
+        counts.created(self._connection, self._destination_id, kinds)
         if self._ordered:
             line_up(self._connection, self._destination_id, lanes)
 

@@ -202,6 +202,8 @@ def shift_waiting(
         before = (delivery.state, delivery.reason)
         if after != before:
             books.move(destination_id, delivery.source_id, before, after)
+            if after[0] == DELIVERED:
+                books.arrived(destination_id, delivery.source_id, delivery.received_at_ms)
             changed.append((*after, row[0]))
     connection.executemany("UPDATE deliveries SET state = ?, reason = ? WHERE id = ?", changed)
 

@@ -7,7 +7,6 @@ entry that it came in; a batch of the log is nearly always of one sort, so nothi
 from bisect import bisect_right
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final
 
 from gainsight_destination.eventlog.contract import EntryKind, LoggedEntry
 
@@ -22,10 +21,6 @@ class Priority(IntEnum):
     """Only archives touched it."""
     REPLAY = 3
     """Only messages that were read from the log once more touched it."""
-
-
-TAKEN_ALONG: Final = (Priority.BACKFILL, Priority.REPLAY)
-"""Records that fill up the batches of others. A retry does not: what is wrong with it is no business of theirs."""
 
 
 class Arrivals:

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import structs
 
@@ -28,12 +28,13 @@ from gainsight_destination.records.past_rules import (
     rules_begin,
 )
 from gainsight_destination.records.replays import Replay, Selection
+from gainsight_destination.resolve.coverage import NONE, rule_of
 from gainsight_destination.resolve.filters import Allowlist
 from gainsight_destination.resolve.identities import Names
 from gainsight_destination.resolve.resolution import place, resolve
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR, Batch, Resolver
 from gainsight_destination.resolve.routes import filter_reason
-from gainsight_destination.resolve.said import Said, SaidReader
+from gainsight_destination.resolve.said import Said, SaidReader, best_account
 
 DISCARDED: Final = "discarded"
 NOT_REMEMBERED: Final = "not_remembered"
@@ -46,8 +47,13 @@ CHUNK_MESSAGES: Final = 500
 MOST_WAITING_RECORDS: Final = 20_000
 MOST_WAITING_MESSAGES: Final = 1_000
 
-_Stand = tuple[str, str]
-"""Where a message is counted, (state, reason)."""
+
+class _Stand(NamedTuple):
+    """Where a message is counted, and whether it was resolved for the destination: what filters keep out is not."""
+
+    state: str
+    reason: str
+    resolved: bool = True
 
 
 def advance(resolver: Resolver, connected: Connected, now_ms: int, max_messages: int = CHUNK_MESSAGES) -> bool:
@@ -204,26 +210,25 @@ class _Chunk(Batch):
             return filtered
         if earlier is None and message.offset < rules_begin(self._connection):
             return NOT_REMEMBERED
-        stand = self._stand(message) if earlier is None else (earlier.state, earlier.reason)
-        if self._ordered and stand is not None and stand[0] != FILTERED:
+        stand = self._stand(message) if earlier is None else _Stand(earlier.state, earlier.reason)
+        if self._ordered and stand is not None and stand.state != FILTERED:
             return self._send_again(message, said, earlier, stand)
         if earlier is not None:
             return self._look_again(message, said, earlier)
-        if stand is not None and stand[0] != FILTERED:
-            return self._recall(message, said, stand)
-        delivery = self._resolved_now(message, said)
-        return self._receive(message, delivery) if stand is None else self._let_in(message, delivery, stand)
+        if stand is None:
+            return self._receive(message, said)
+        return self._let_in(message, said, stand) if stand.state == FILTERED else self._recall(message, said, stand)
 
     def _stand(self, message: Message) -> _Stand | None:
         """Where a message without a row of its own is counted; None: the destination never received it."""
         filtered = filtered_when_forgotten(self._connection, self._connected.id, message.offset)
         if filtered is not None:
-            return FILTERED, filtered
+            return _Stand(FILTERED, filtered)
         rules = self._past.of(message.offset)
         if message.source_id not in rules.source_ids:
             return None
         reason = filter_reason(message, rules, self._allowlist(rules))
-        return (DELIVERED, "") if reason is None else (FILTERED, reason)
+        return _Stand(DELIVERED, "") if reason is None else _Stand(FILTERED, reason, resolved=False)
 
     def _allowlist(self, rules: Rules) -> Allowlist:
         if rules.allowlist not in self._allowlists:
@@ -248,20 +253,34 @@ class _Chunk(Batch):
         resolve(delivery, self._r._graph, names)
         return delivery
 
-    def _receive(self, message: Message, delivery: Delivery) -> str:
+    def _receive(self, message: Message, said: Said) -> str:
         """The destination never received it: it is received now."""
+        delivery = self._resolved_now(message, said)
         placement = place(delivery, self._connected.destination)
         self._changes[self._connected.id].add(delivery, placement)
         self._past.place_now(message.offset)
         self._keep_body(message)
+        self._cover(delivery, said)
         return _why_nothing(placement)
 
-    def _let_in(self, message: Message, delivery: Delivery, stand: _Stand) -> str:
+    def _let_in(self, message: Message, said: Said, stand: _Stand) -> str:
         """The destination counted it as filtered, and gets it now."""
+        delivery = self._resolved_now(message, said)
         self._insert(delivery, stand)
         self._past.place_now(message.offset)
         self._keep_body(message)
+        if not stand.resolved:
+            self._cover(delivery, said)
+        else:
+            without = structs.replace(delivery, account_id=None, said_account=None)
+            lacked = place(without, self._connected.destination).reason == stand.reason
+            self._cover_again(delivery, self._connected, NONE if lacked else rule_of(delivery))
         return _why_nothing(self._place_again(delivery, self._connected, Placement()))
+
+    def _cover(self, delivery: Delivery, said: Said) -> None:
+        if delivery.type == "track":
+            named = best_account(said.accounts, self._connected.destination.account_names) is not None
+            self._coverage.enter(self._connected.id, delivery, named)
 
     def _recall(self, message: Message, said: Said, stand: _Stand) -> str:
         """It arrived and was forgotten. It had an account, or went without one; what it said is written anew."""
@@ -276,27 +295,29 @@ class _Chunk(Batch):
         if any(contribution.object in self._own_objects for contribution in before.contributions):
             self._recalled.append(delivery)
         self._keep_body(message)
+        self._cover_again(delivery, self._connected, rule_of(then))
         return _why_nothing(self._place_again(delivery, self._connected, _stated_otherwise(before)))
 
     def _look_again(self, message: Message, said: Said, delivery: Delivery) -> str:
         """It has a row: what it says is read with today's settings, and it is resolved again."""
-        before = self._placed(delivery, self._connected)
+        before, rule = self._placed(delivery, self._connected), rule_of(delivery)
         self._note_elsewhere(delivery)
         now = self._resolved_now(message, said)
         delivery.said_account, delivery.said_email = now.said_account, now.said_email
         delivery.user_id, delivery.account_id, delivery.email_id = now.user_id, now.account_id, now.email_id
         delivery.untrusted = now.untrusted
+        self._cover_again(delivery, self._connected, rule)
         return _why_nothing(self._place_again(delivery, self._connected, before))
 
     def _send_again(self, message: Message, said: Said, earlier: Delivery | None, stand: _Stand) -> str:
         """The destination gets messages as they come: one that it got already is sent a second time only if asked."""
-        if stand[0] == DEAD:
+        if stand.state == DEAD:
             assert earlier is not None
             assert earlier.own_record is not None
             dead_letters.revive(self._connection, self._books, earlier.own_record, self._now_ms)
             self._make_due({earlier.own_record: "message"})
             return ""
-        if stand[0] == PENDING:
+        if stand.state == PENDING:
             return ON_ITS_WAY
         if not self._replay.again:
             return ALREADY_DELIVERED
@@ -308,7 +329,7 @@ class _Chunk(Batch):
 
     def _insert(self, delivery: Delivery, stand: _Stand) -> None:
         """Give a message a row again, where it is counted."""
-        delivery.state, delivery.reason = stand
+        delivery.state, delivery.reason, _ = stand
         deliveries.insert(self._connection, self._connected.id, [delivery])
 
     def _keep_body(self, message: Message) -> None:

@@ -8,21 +8,26 @@ facts reach back, the result depends on the set of messages and not on their ord
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from gainsight_destination.destinations.contract import Connected, Delivery, Placement
 from gainsight_destination.eventlog.contract import DAY_MS, EventLog, LoggedEntry
 from gainsight_destination.events.account_ids import doubt, normalise_account_id
 from gainsight_destination.events.message import GROUP_ID, Discarded, Message, messages_of, read_entry
-from gainsight_destination.records import deliveries
-from gainsight_destination.records.books import DISCARDED, DUPLICATES, FILTERED, Books
+from gainsight_destination.records import deliveries, history
+from gainsight_destination.records.books import ACCEPTED, DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges
 from gainsight_destination.records.lanes import REPLAY_LANES
 from gainsight_destination.records.notices import note
 from gainsight_destination.records.past_rules import PastRules, keep_rules, note_days, note_not_taken_in
 from gainsight_destination.records.priorities import Arrivals
+from gainsight_destination.resolve import event_days
+from gainsight_destination.resolve.coverage import CONTEXT, FACT, NONE, PROPERTIES, Coverage, rule_of
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
+from gainsight_destination.resolve.entries_read import read_by_minute
 from gainsight_destination.resolve.facts import Interval
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph, Names, Scope
 from gainsight_destination.resolve.resolution import place, resolve
@@ -31,14 +36,17 @@ from gainsight_destination.resolve.said import Said, SaidReader, best_account
 from gainsight_destination.resolve.trust import UNTRUSTED_ACCOUNT_IGNORED, put_in_force, review_after, reviewed
 
 WORKSPACE: Final = 0
-ACCEPTED: Final = "accepted"
 INTERNAL_ERROR: Final = "internal_error"
 DUPLICATE: Final = "duplicate"
+DAY_MINUTES: Final = DAY_MS // history.MINUTE_MS
 DEFAULT_ACCOUNT_NAMES: Final = ("accountId", "account_id")
 
 
 _Learned = tuple[Message, Route, int, int | None, Said]
 """A message, where it goes, its identity, the anonymous id that it links to that, and what it says."""
+
+
+_event_of = attrgetter("event")
 
 
 class Resolver:
@@ -65,6 +73,8 @@ class Resolver:
         vocabularies = frozenset(c.destination.account_names for c in destinations)
         self._said = SaidReader({name for names in vocabularies for name in names} | set(DEFAULT_ACCOUNT_NAMES))
         self._past_rules = {connected.id: PastRules(connection, connected.id) for connected in destinations}
+        self._reads_all = {c.id for c in destinations if set(self._said.names) <= set(c.destination.account_names)}
+        """Destinations for which an account counts under whatever name it is read."""
         self._router = Router(connection, destinations)
         self._graph = IdentityGraph(connection, vocabularies, limited)
         self._users = IdentityDictionary(connection, USER)
@@ -125,7 +135,9 @@ class Batch:
         self._connection = resolver._connection
         self._entries = entries
         self._now_ms = now_ms
-        self._books = Books()
+        self._books = Books(now_ms)
+        self._coverage = Coverage()
+        self._days: Set[int] = frozenset()
         self._notices: Counter[tuple[str, str]] = Counter()
         self._notice_offsets: dict[tuple[str, str], int] = {}
         self._scopes: dict[int, list[Scope]] = {}
@@ -169,6 +181,7 @@ class Batch:
             self._originals,
         )
         self._count_duplicates(duplicates)
+        self._count_events(fresh)
         self._know_identities(fresh)
         learned = self._learn(fresh, routes)
         self._place(learned)
@@ -202,16 +215,19 @@ class Batch:
         return messages
 
     def _count_read(self) -> None:
-        messages: Counter[int] = Counter()
-        body_bytes: Counter[int] = Counter()
-        for logged in self._entries:
-            messages[logged.entry.source_id] += logged.entry.count
-            body_bytes[logged.entry.source_id] += len(logged.entry.body)
+        read = read_by_minute(self._entries)
+        self._days = {minute // DAY_MINUTES for _, minute in read}
         self._connection.executemany(
-            "INSERT INTO read_messages (source_id, messages, body_bytes) VALUES (?,?,?) ON CONFLICT DO UPDATE"
-            " SET messages = messages + excluded.messages, body_bytes = body_bytes + excluded.body_bytes",
-            [(source_id, count, body_bytes[source_id]) for source_id, count in messages.items()],
+            "INSERT INTO read_messages (source_id, messages, body_bytes, first_at_ms, last_at_ms) VALUES (?,?,?,?,?)"
+            " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages,"
+            " body_bytes = body_bytes + excluded.body_bytes, last_at_ms = excluded.last_at_ms",
+            [(source_id, r.messages, r.body_bytes, r.first_at_ms, r.last_at_ms) for (source_id, _), r in read.items()],
         )
+        sums = {(minute, WORKSPACE, source_id, history.RECEIVED): r.messages for (source_id, minute), r in read.items()}
+        if self._entries:
+            lag_at = (self._now_ms // history.MINUTE_MS, WORKSPACE, history.NO_SOURCE, history.LAG_MS)
+            sums[lag_at] = max(0, self._now_ms - self._entries[0].entry.received_at_ms)
+        history.add(self._connection, sums)
 
     def _enter(self, source_id: int, state: str, reason: str, count: int) -> None:
         """Count messages that no destination gets."""
@@ -321,8 +337,14 @@ class Batch:
 
     def _place(self, learned: Sequence[_Learned]) -> None:
         """Resolve the messages for the destinations that get them, and see which records they touch."""
-        graph = self._r._graph
+        graph, reads_all = self._r._graph, self._r._reads_all
+        source_id, from_ms, until_ms = -1, 0, 0
+        events: Mapping[int, list[int]] = {}
         for message, route, identity_id, anonymous_id, said in learned:
+            if message.source_id != source_id or not from_ms <= message.received_at_ms < until_ms:
+                source_id, day = message.source_id, message.received_at_ms // DAY_MS
+                from_ms, until_ms = day * DAY_MS, (day + 1) * DAY_MS
+                events = self._coverage.of(source_id, day)
             for connected in route.accepted:
                 destination = connected.destination
                 delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
@@ -332,18 +354,39 @@ class Batch:
                 else:
                     self._notice_untrusted(delivery)
                     self._changes[connected.id].add(delivery, place(delivery, destination))
+                if message.event is None:
+                    continue
+                if delivery.account_id is None:
+                    events[connected.id][NONE] += 1
+                elif delivery.said_account is None or delivery.untrusted:
+                    events[connected.id][FACT] += 1
+                elif said.accounts and (
+                    connected.id in reads_all or best_account(said.accounts, destination.account_names)
+                ):
+                    events[connected.id][PROPERTIES] += 1
+                else:
+                    events[connected.id][CONTEXT] += 1
             if route.accepted and (message.type == "identify" or message.type == "group"):
                 self._bodies.append((message.offset, message.body))
 
     def _count_routes(self, learned: Sequence[_Learned]) -> None:
         """Enter the messages in the books of the workspace, and in those of destinations that do not get them."""
-        routes = {route.id: route for _, route, *_ in learned}
-        counted = Counter((message.source_id, route.id) for message, route, *_ in learned)
+        routes = {item[1].id: item[1] for item in learned}
+        counted = Counter((item[0].source_id, item[1].id) for item in learned)
         for (source_id, route_id), count in counted.items():
             route = routes[route_id]
             self._books.enter(WORKSPACE, source_id, ACCEPTED, "", count)
             for connected, reason in route.filtered:
                 self._books.enter(connected.id, source_id, FILTERED, reason, count)
+
+    def _count_events(self, messages: Sequence[Message]) -> None:
+        """Count the names of track events, by day: nearly always one day for all."""
+        if len(self._days) == 1:
+            (day,) = self._days
+            events = {(day, event): count for event, count in Counter(map(_event_of, messages)).items() if event}
+        else:
+            events = Counter((m.received_at_ms // DAY_MS, m.event) for m in messages if m.event)
+        event_days.count(self._connection, events)
 
     def _delivery(
         self, message: Message, identity_id: int, anonymous_id: int | None, said: Said, names: Names
@@ -396,7 +439,7 @@ class Batch:
     def _correct(self, delivery: Delivery, connected: Connected) -> bool:
         """Resolve a message again; whether that changed anything."""
         destination = connected.destination
-        resolved, was_untrusted = _resolved(delivery), delivery.untrusted
+        resolved, was_untrusted, rule = _resolved(delivery), delivery.untrusted, rule_of(delivery)
         before = self._placed(delivery, connected)
         resolve(delivery, self._r._graph, destination.account_names)
         if resolved == _resolved(delivery):
@@ -404,6 +447,7 @@ class Batch:
         if delivery.untrusted and not was_untrusted:
             self._notice_untrusted(delivery)
         self._place_again(delivery, connected, before)
+        self._cover_again(delivery, connected, rule)
         return True
 
     def _placed(self, delivery: Delivery, connected: Connected) -> Placement:
@@ -418,6 +462,17 @@ class Batch:
         if past.differing(delivery.offset) is not None:
             past.place_now(delivery.offset)
         return after
+
+    def _cover_again(self, delivery: Delivery, connected: Connected, rule: int | None) -> None:
+        """A track event may have its account by another rule than before."""
+        if delivery.type == "track":
+            named = partial(self._names_account, delivery.offset, connected.destination.account_names)
+            self._coverage.move(connected.id, delivery, rule, named)
+
+    def _names_account(self, offset: int, names: Names) -> bool:
+        """Whether the properties of an earlier track event name an account, as far as the log still tells."""
+        message = self._originals(offset)
+        return message is None or best_account(self._r._said.read(message).accounts, names) is not None
 
     def review(self, connected: Connected, after_offset: int, limit: int) -> int | None:
         """Resolve what may still move again, in log order after an offset; where to go on, None at the end."""
@@ -460,6 +515,7 @@ class Batch:
         self._r._graph.flush()
         self._connection.executemany("INSERT OR IGNORE INTO bodies (offset, body) VALUES (?,?)", self._bodies)
         self._books.flush(self._connection)
+        self._coverage.flush(self._connection)
         note(self._connection, WORKSPACE, self._notices, self._notice_offsets)
         if self._entries:
             note_days(self._connection, _days(self._entries))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import uvloop
 
+from gainsight_destination.access.links import setup_link
 from gainsight_destination.clock import Clock
 from gainsight_destination.eventlog.backlog import count_read_bytes
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
@@ -50,7 +51,7 @@ def run_ingest(
 
     Raises UserError for a wrong workspace file, StoppedError when a newer version wrote the data directory.
     """
-    prepare(options, clock)
+    setup_word = prepare(options, clock)
     with closing(SqliteEventLog(options.data_dir / "log.db")) as log:
         with closing(connect(options.data_dir / "state.db")) as state, transaction(state):
             count_read_bytes(state, log)
@@ -69,6 +70,8 @@ def run_ingest(
                 max_connections=allow_connections(options.max_connections),
                 announce=announce,
                 public_url=options.public_url,
+                console_url=options.console_url,
+                setup_word=setup_word,
                 tls=tls,
             )
             return await process.run()
@@ -77,9 +80,10 @@ def run_ingest(
             return runner.run(main())
 
 
-def prepare(options: ServeOptions, clock: Clock) -> None:
+def prepare(options: ServeOptions, clock: Clock) -> str | None:
     """Bring the state to this version's schema, and the configuration to the workspace file if one is given.
 
+    The word of a link to set up the console, while nobody can sign in there.
     Raises SecretKeyError when the stored secrets cannot be opened: nothing could be delivered.
     """
     with closing(connect(options.data_dir / "state.db")) as connection:
@@ -88,6 +92,8 @@ def prepare(options: ServeOptions, clock: Clock) -> None:
         apply_file(options.data_dir, options.workspace_file, clock=clock, actor="serve", environ=os.environ)
     with closing(connect(options.data_dir / "state.db", read_only=True)) as connection:
         load(connection, Secrets.of(options.data_dir))
+    with closing(connect(options.data_dir / "state.db")) as connection, transaction(connection):
+        return setup_link(connection, clock.now_ms())
 
 
 def read_sources(data_dir: Path, connection: sqlite3.Connection) -> tuple[Source, ...]:

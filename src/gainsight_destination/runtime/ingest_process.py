@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -29,7 +30,7 @@ from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.ingest.watermarks import Watermarks
 from gainsight_destination.observe import metrics
 from gainsight_destination.runtime.link import IngestReport
-from gainsight_destination.runtime.options import address_of
+from gainsight_destination.runtime.options import Address, address_of
 from gainsight_destination.runtime.supervisor import EngineSupervisor
 from gainsight_destination.workspace.model import Source
 
@@ -54,6 +55,25 @@ class Started:
     console_url: str
     public_url: PublicUrl | None
     has_sources: bool
+    console_hosts: tuple[str, ...] = ()
+    """Names under which the private port is reached, beside those of loopback."""
+    setup_word: str | None = None
+    """Opens the page that makes the first person; None: somebody is there already."""
+
+    @property
+    def sdk_url(self) -> str:
+        """Where SDKs send to."""
+        return self.ingest_url if self.public_url is None else str(self.public_url)
+
+    @property
+    def setup_url(self) -> str | None:
+        return None if self.setup_word is None else f"{self.console_url}/setup/{self.setup_word}"
+
+
+def hosts_of(console: Address, console_url: PublicUrl | None) -> set[str]:
+    """The names that a browser may ask the private port by; a wildcard address is no name."""
+    found = set() if console.host in ("0.0.0.0", "::") else {console.host.lower()}  # noqa: S104 - a comparison
+    return found | ({urlsplit(str(console_url)).hostname or ""} if console_url else set())
 
 
 class IngestProcess:
@@ -74,6 +94,8 @@ class IngestProcess:
         max_connections: int,
         announce: Callable[[Started], None],
         public_url: PublicUrl | None = None,
+        console_url: PublicUrl | None = None,
+        setup_word: str | None = None,
         tls: "Tls | None" = None,
     ) -> None:
         self._clock = clock
@@ -97,7 +119,14 @@ class IngestProcess:
         )
         ingest_url = address_of(ingest).url("https" if tls else "http")
         has_sources = not self._sources.is_empty()
-        started = Started(ingest_url, address_of(console).url(), public_url=public_url, has_sources=has_sources)
+        started = self._started = Started(
+            ingest_url,
+            address_of(console).url() if console_url is None else str(console_url),
+            public_url=public_url,
+            has_sources=has_sources,
+            console_hosts=tuple(hosts_of(address_of(console), console_url)),
+            setup_word=setup_word,
+        )
         self._server = IngestServer(
             app,
             ingest,
@@ -158,7 +187,8 @@ class IngestProcess:
         """Report to the engine, which owns the private port, again and again."""
         while True:
             text, troubles, notes = metrics.text_of(metrics.INGEST), self._own_troubles(), self._notes()
-            self._supervisor.tell(IngestReport(text, tuple(troubles), tuple(notes)))
+            told = self._started
+            self._supervisor.tell(IngestReport(text, tuple(troubles), tuple(notes), told.sdk_url, told.console_hosts))
             await self._clock.sleep(REPORT_SECONDS)
 
 

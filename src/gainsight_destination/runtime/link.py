@@ -22,12 +22,16 @@ READ_BYTES = 65_536
 class IngestReport(msgspec.Struct, frozen=True):
     """What the ingest process says about itself.
 
-    Its metrics in the Prometheus text format, its troubles, and what else is worth knowing.
+    Its metrics in the Prometheus text format, its troubles, what else is worth knowing, and where both ports are.
     """
 
     metrics: str = ""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    ingest_url: str = ""
+    """Where SDKs send to."""
+    console_hosts: tuple[str, ...] = ()
+    """Under which names the private port is reached, beside those of loopback."""
 
 
 def stop_this_process() -> None:

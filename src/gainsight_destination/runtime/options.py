@@ -76,6 +76,8 @@ class ServeOptions:
     marks: Watermarks = NO_MARKS
     max_connections: int = limits.CONNECTIONS
     public_url: PublicUrl | None = None
+    console_url: PublicUrl | None = None
+    """Where people reach the private port, when that is not where it listens."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
 

@@ -78,6 +78,9 @@ class Source:
     limits: SourceLimits = NO_LIMITS
     webhook: Webhook | None = None
     """Of kind `webhook`, and of no other."""
+    retired_key: str | None = field(default=None, repr=False)
+    """The write key before this one. Good until `retired_key_until_ms`, so that senders can change over."""
+    retired_key_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,9 +104,11 @@ class _Comparison:
     def _kept_write_keys(self) -> dict[str, str]:
         """Write keys of stored sources that stay what they are."""
         wanted = {spec.name: spec for spec in self._wanted.sources}
-        return {
+        present = self._present.sources
+        retired = {source.retired_key: source.name for source in present if source.retired_key}
+        return retired | {
             source.write_key: source.name
-            for source in self._present.sources
+            for source in present
             if source.name not in wanted or wanted[source.name].write_key is None
         }
 

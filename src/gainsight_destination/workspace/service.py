@@ -4,7 +4,7 @@ A running `serve` looks at the version twice a second, so what is committed here
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from gainsight_destination.workspace.plan import UNREADABLE, Plan, make_plan
 from gainsight_destination.workspace.secrets import SecretKeyError, SecretPlace, Secrets
 from gainsight_destination.workspace.spec import WorkspaceSpec
 from gainsight_destination.workspace.stored import read_sources, read_workspace, record_change
+from gainsight_destination.workspace.versions import keep_version
 
 MIGRATIONS = "gainsight_destination.store.migrations"
 
@@ -124,16 +125,34 @@ def apply(
     `actor` is who did it, for the audit. Raises InvalidSettingsError with every problem.
     """
     with transaction(connection):
-        (version,) = connection.execute("SELECT version FROM workspace").fetchone()
-        planned = plan(connection, secrets, wanted, catalog=catalog)
-        for change in planned.changes:
-            change.write(connection, secrets)
-        if planned.changes:
-            version += 1
-            record_change(
-                connection, version=version, changed_at_ms=clock.now_ms(), actor=actor, changes=planned.sentences
-            )
+        return apply_within(connection, secrets, wanted, now_ms=clock.now_ms(), actor=actor, catalog=catalog)
+
+
+def apply_within(
+    connection: sqlite3.Connection,
+    secrets: Secrets,
+    wanted: WorkspaceSpec,
+    *,
+    now_ms: int,
+    actor: str,
+    catalog: Mapping[str, CatalogEntry] = CATALOG,
+) -> ApplyResult:
+    """`apply` as part of the caller's transaction."""
+    planned = plan(connection, secrets, wanted, catalog=catalog)
+    for change in planned.changes:
+        change.write(connection, secrets)
+    version = record(connection, planned.sentences, now_ms=now_ms, actor=actor)
     return ApplyResult(version, planned.sentences, planned.warnings)
+
+
+def record(connection: sqlite3.Connection, sentences: Sequence[str], *, now_ms: int, actor: str) -> int:
+    """Make what was changed the next version, if anything was, in the caller's transaction; the version then."""
+    (version,) = connection.execute("SELECT version FROM workspace").fetchone()
+    if sentences:
+        version += 1
+        record_change(connection, version=version, changed_at_ms=now_ms, actor=actor, changes=sentences)
+        keep_version(connection, version)
+    return int(version)
 
 
 def apply_file(data_dir: Path, file: Path, *, clock: Clock, actor: str, environ: Mapping[str, str]) -> ApplyResult:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gainsight_destination.workspace.model import Destination, Source, Webhook, Workspace
@@ -46,17 +47,27 @@ def read_workspace(connection: sqlite3.Connection, decrypt: Decrypt) -> Workspac
 
 def read_sources(connection: sqlite3.Connection, decrypt: Decrypt) -> tuple[Source, ...]:
     """The stored sources. What `decrypt` makes of a webhook's secrets is what they are."""
-    rows = connection.execute("SELECT id, name, write_key, enabled, settings, secrets FROM sources ORDER BY id")
+    rows = connection.execute(
+        "SELECT id, name, write_key, enabled, settings, secrets, retired_key, retired_key_until_ms"
+        " FROM sources ORDER BY id"
+    )
     return tuple(
-        source_of(
-            id_,
-            name,
-            write_key,
-            bool(enabled),
-            json.loads(settings),
-            [decrypt(SecretPlace("source", name, setting), stored) for setting, stored in json.loads(secrets).items()],
+        replace(
+            source_of(
+                id_,
+                name,
+                write_key,
+                bool(enabled),
+                json.loads(settings),
+                [
+                    decrypt(SecretPlace("source", name, setting), stored)
+                    for setting, stored in json.loads(secrets).items()
+                ],
+            ),
+            retired_key=retired_key,
+            retired_key_until_ms=until_ms,
         )
-        for id_, name, write_key, enabled, settings, secrets in rows
+        for id_, name, write_key, enabled, settings, secrets, retired_key, until_ms in rows
     )
 
 
@@ -74,6 +85,27 @@ def set_write_keys(connection: sqlite3.Connection, write_keys: Mapping[str, str]
     connection.executemany(
         "UPDATE sources SET write_key = ? WHERE name = ?", [(key, name) for name, key in write_keys.items()]
     )
+
+
+def rotate_write_key(connection: sqlite3.Connection, name: str, write_key: str, until_ms: int) -> None:
+    """Give a source a new write key; the one that it had stays good for a while."""
+    connection.execute(
+        "UPDATE sources SET retired_key = write_key, retired_key_until_ms = ?, write_key = ? WHERE name = ?",
+        (until_ms, write_key, name),
+    )
+
+
+def retire_now(connection: sqlite3.Connection, name: str) -> None:
+    """The former write key of a source is good no more."""
+    connection.execute("UPDATE sources SET retired_key = NULL, retired_key_until_ms = NULL WHERE name = ?", (name,))
+
+
+def rename_source(connection: sqlite3.Connection, name: str, new_name: str) -> None:
+    connection.execute("UPDATE sources SET name = ? WHERE name = ?", (new_name, name))
+
+
+def rename_destination(connection: sqlite3.Connection, name: str, new_name: str) -> None:
+    connection.execute("UPDATE destinations SET name = ? WHERE name = ?", (new_name, name))
 
 
 def enable_source(connection: sqlite3.Connection, name: str, enabled: bool) -> None:

@@ -1,13 +1,15 @@
 """Checks a tenant before the first delivery: does it answer, and has it the objects and fields that are written?"""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from gainsight_destination.destinations.contract import (
     AuthenticationError,
     BatchRejectedError,
     CallError,
     Calls,
+    Finding,
     MisconfiguredError,
+    Report,
 )
 from gainsight_destination.destinations.gainsight import requests
 from gainsight_destination.destinations.gainsight.projection import COMPANY_TRAITS, PERSON_TRAITS
@@ -51,27 +53,6 @@ USAGE_FIELDS: Final = (
 )
 USAGE_USER: Final = Needed("User_Id__gc", "String, length 255", TEXT)
 ANY: Final[frozenset[str]] = frozenset()
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong, and what to do about it."""
-
-    severity: Literal["error", "warning"]
-    object: str
-    field: str
-    what_to_do: str
-
-
-class Report(NamedTuple):
-    """What `check` found. `connected` says whether the tenant answered at all."""
-
-    connected: bool
-    objects: dict[str, dict[str, str]]
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        return self.connected and not any(finding.severity == "error" for finding in self.findings)
 
 
 async def check_tenant(settings: GainsightSettings, calls: Calls) -> Report:

@@ -67,7 +67,7 @@ FIRST_POLL_SECONDS: Final = 5.0
 FIRST_FILE_POLL_SECONDS: Final = 30.0
 FILE_ENDED: Final = frozenset({"COMPLETED", "FAILED", "ABORTED"})
 """Gainsight documents the first; the others are those of its export."""
-METADATA_FRESH_MS: Final = 12 * 3_600_000
+METADATA_FRESH_MS: Final = 24 * 3_600_000
 """Metadata is read again after so long; at once after a refusal, a pause or a retry, when it may have changed."""
 
 

@@ -1,0 +1,46 @@
+"""Sign-ins that failed: after some, none is looked at for a while, for this account or from this address.
+
+What is counted outlives a restart. Accounts that do not exist are counted too, so that nothing tells them apart.
+"""
+
+import hashlib
+import sqlite3
+from typing import Final
+
+FREE: Final = {"account": 5, "address": 30}
+"""Failures before the first wait. Many people can share an address."""
+FIRST_WAIT_MS: Final = 30_000
+LONGEST_WAIT_MS: Final = 15 * 60_000
+FORGOTTEN_MS: Final = 24 * 3_600_000
+
+
+def held_back_ms(connection: sqlite3.Connection, *, account: str, address: str, now_ms: int) -> int:
+    """How long no attempt is looked at; 0: this one is."""
+    waits = [0]
+    for kind, name in (("account", account), ("address", address)):
+        row = connection.execute(
+            "SELECT failures, last_at_ms FROM attempts WHERE digest = ?", (_digest(kind, name),)
+        ).fetchone()
+        if row and row[0] >= FREE[kind]:
+            doublings = min(row[0] - FREE[kind], 10)
+            waits.append(row[1] + min(FIRST_WAIT_MS << doublings, LONGEST_WAIT_MS) - now_ms)
+    return max(waits)
+
+
+def failed(connection: sqlite3.Connection, *, account: str, address: str, now_ms: int) -> None:
+    """Count a failure."""
+    connection.execute("DELETE FROM attempts WHERE last_at_ms < ?", (now_ms - FORGOTTEN_MS,))
+    connection.executemany(
+        "INSERT INTO attempts VALUES (?, 1, ?)"
+        " ON CONFLICT DO UPDATE SET failures = failures + 1, last_at_ms = excluded.last_at_ms",
+        [(_digest("account", account), now_ms), (_digest("address", address), now_ms)],
+    )
+
+
+def forgive(connection: sqlite3.Connection, *, account: str) -> None:
+    """Somebody knew the password: their account starts anew. The address keeps its count."""
+    connection.execute("DELETE FROM attempts WHERE digest = ?", (_digest("account", account),))
+
+
+def _digest(kind: str, name: str) -> bytes:
+    return hashlib.sha256(f"{kind}\0{name}".encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,1 @@
+"""The control API: what the console can do, for scripts."""

@@ -1,0 +1,433 @@
+"""The operations of the control API. They call what the pages call."""
+
+import json
+import sqlite3
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gainsight_destination.access import people, tokens
+from gainsight_destination.access.acts import acts, record_act
+from gainsight_destination.access.links import password_link
+from gainsight_destination.access.roles import Role
+from gainsight_destination.console.check import check_now
+from gainsight_destination.console.control.operations import Operation, openapi, page_of
+from gainsight_destination.console.house import House, house_of
+from gainsight_destination.console.problems import ProblemError, not_found
+from gainsight_destination.console.routing import Page
+from gainsight_destination.console.views.destinations import configured
+from gainsight_destination.console.views.failures import groups, retry
+from gainsight_destination.console.views.messages import story_of
+from gainsight_destination.console.views.overview import status_of
+from gainsight_destination.console.visitor import visitor_of
+from gainsight_destination.console.words import masked
+from gainsight_destination.errors import UserError
+from gainsight_destination.records import dead_letters
+from gainsight_destination.workspace import edit, service
+from gainsight_destination.workspace.export import export_document
+from gainsight_destination.workspace.file import read_spec
+from gainsight_destination.workspace.spec import WorkspaceSpec
+from gainsight_destination.workspace.stored import read_sources
+
+MOST_SHOWN: Final = 500
+
+
+class Who(msgspec.Struct, frozen=True, rename="camel"):
+    """Who asks."""
+
+    name: str
+    role: str
+
+
+class Changed(msgspec.Struct, frozen=True, rename="camel"):
+    """What a change of the workspace did. Empty `changes`: all was so already."""
+
+    version: int
+    changes: list[str]
+    warnings: list[str]
+
+
+class WorkspaceDocument(msgspec.Struct, frozen=True, rename="camel"):
+    """A workspace in the shape of workspace.yaml, as JSON. `${NAME}` references are not resolved here."""
+
+    workspace: dict[str, Any]
+    version: int | None = None
+    """The version that this was made from; refused when there is a newer one by now."""
+
+
+class NewKey(msgspec.Struct, frozen=True, rename="camel"):
+    """How long the write key before the new one stays good."""
+
+    overlap_hours: float = 24
+
+
+class WriteKey(msgspec.Struct, frozen=True, rename="camel"):
+    """The write key of a source."""
+
+    source: str
+    write_key: str
+    former_good_until: int | None
+
+
+class NewPerson(msgspec.Struct, frozen=True, rename="camel"):
+    """Somebody to let in."""
+
+    email: str
+    name: str
+    role: Role
+
+
+class Person(msgspec.Struct, frozen=True, rename="camel"):
+    """Somebody who may sign in. `password_path` opens once; it is given when the person is made."""
+
+    id: int
+    email: str
+    name: str
+    role: Role
+    enabled: bool
+    has_password: bool
+    password_path: str | None = None
+
+
+class NewToken(msgspec.Struct, frozen=True, rename="camel"):
+    """A token to make. Without `days` it is good until it is revoked."""
+
+    name: str
+    role: Role
+    days: int | None = 90
+
+
+class Token(msgspec.Struct, frozen=True, rename="camel"):
+    """A token. `text` is given once, when it is made."""
+
+    id: int
+    name: str
+    role: Role
+    made_by: str
+    expires_at: int | None
+    used_at: int | None
+    text: str | None = None
+
+
+class What(msgspec.Struct, frozen=True, rename="camel"):
+    """What to do with a dead letter: retry, retry-like or discard."""
+
+    do: str
+
+
+class Done(msgspec.Struct, frozen=True, rename="camel"):
+    """What was done, as the history tells it."""
+
+    did: str
+
+
+# -- looking
+
+
+async def whoami(request: Request) -> Who:
+    visitor = visitor_of(request)
+    return Who(visitor.name, visitor.role.value)
+
+
+async def status(request: Request) -> dict[str, Any]:
+    return await status_of(house_of(request))
+
+
+async def trace(request: Request) -> dict[str, Any]:
+    story = await story_of(request, request.path_params["message_id"])
+    if story is None:
+        raise not_found("No message with this id is remembered")
+    return story
+
+
+async def history(request: Request) -> dict[str, Any]:
+    found = await house_of(request).read(lambda connection: acts(connection, limit=MOST_SHOWN))
+    return {
+        "acts": [
+            {"at": act.at_ms, "actor": act.actor, "sentences": list(act.sentences), "version": act.version}
+            for act in found
+        ]
+    }
+
+
+# -- the workspace
+
+
+async def export(request: Request) -> dict[str, Any]:
+    def read(connection: sqlite3.Connection) -> dict[str, Any]:
+        (version,) = connection.execute("SELECT version FROM workspace").fetchone()
+        return {"version": version, "workspace": export_document(connection)}
+
+    return await house_of(request).read(read)
+
+
+def wanted(document: WorkspaceDocument) -> WorkspaceSpec:
+    """The configuration that a document states: JSON is YAML, and read as a file is."""
+    return read_spec(json.dumps(document.workspace), environ={})
+
+
+async def check_workspace(request: Request, document: WorkspaceDocument) -> Changed:
+    house, spec = house_of(request), wanted(document)
+    secrets = house.secrets()
+    plan = await house.read(lambda connection: service.plan(connection, secrets, spec))
+    (version,) = await house.read(lambda connection: connection.execute("SELECT version FROM workspace").fetchone())
+    return Changed(version, list(plan.sentences), list(plan.warnings))
+
+
+async def apply_workspace(request: Request, document: WorkspaceDocument) -> Changed:
+    house, visitor, spec = house_of(request), visitor_of(request), wanted(document)
+
+    def work(editor: edit.Editor) -> service.ApplyResult:
+        editor.present()
+        return service.apply_within(editor.connection, editor.secrets, spec, now_ms=editor.now_ms, actor=editor.actor)
+
+    found = await house.edit(visitor.name, document.version, work)
+    return Changed(found.version, list(found.changes), list(found.warnings))
+
+
+async def write_key(request: Request) -> WriteKey:
+    return await key_of(house_of(request), request.path_params["source"])
+
+
+async def key_of(house: House, name: str) -> WriteKey:
+    sources = await house.read(lambda connection: read_sources(connection, lambda _place, _sealed: ""))
+    for source in sources:
+        if source.name == name:
+            return WriteKey(source.name, source.write_key, source.retired_key_until_ms)
+    raise not_found("There is no such source")
+
+
+async def rotate(request: Request, wish: NewKey) -> WriteKey:
+    house, visitor, name = house_of(request), visitor_of(request), request.path_params["source"]
+    overlap_ms = round(wish.overlap_hours * 3_600_000)
+    if not 0 <= overlap_ms <= 90 * 86_400_000:
+        raise UserError("overlapHours is from 0 to 2160")
+    await house.edit(visitor.name, None, lambda e: edit.rotate_write_key(e, name, overlap_ms=overlap_ms))
+    return await key_of(house, name)
+
+
+async def set_enabled(request: Request, enabled: bool) -> Changed:
+    house, visitor, name = house_of(request), visitor_of(request), request.path_params["destination"]
+    found = await house.edit(
+        visitor.name,
+        None,
+        lambda editor: edit.change_destination(editor, name, lambda spec: replace(spec, enabled=enabled)),
+    )
+    return Changed(found.version, list(found.changes), list(found.warnings))
+
+
+async def enable(request: Request) -> Changed:
+    return await set_enabled(request, True)
+
+
+async def disable(request: Request) -> Changed:
+    return await set_enabled(request, False)
+
+
+async def check_destination(request: Request) -> dict[str, Any]:
+    house, name = house_of(request), request.path_params["destination"]
+    for destination in await configured(house):
+        if destination.name == name:
+            report, problem = await check_now(house, destination.id)
+            if report is None:
+                raise ProblemError(409, problem)
+            findings = [finding._asdict() for finding in report.findings]
+            return {"ok": report.ok, "connected": report.connected, "objects": report.objects, "findings": findings}
+    raise not_found("There is no such destination")
+
+
+# -- dead letters
+
+
+async def letters(request: Request) -> dict[str, Any]:
+    whole = visitor_of(request).sees_personal_data
+
+    def read(connection: sqlite3.Connection) -> dict[str, Any]:
+        found = dead_letters.select(connection, limit=MOST_SHOWN)
+        return {"groups": groups(connection, whole), "letters": found if whole else masked(found)}
+
+    return await house_of(request).read(read)
+
+
+async def settle_letter(request: Request, what: What) -> Done:
+    house, visitor = house_of(request), visitor_of(request)
+    return Done(await retry(house, visitor.name, request.path_params["letter"], what.do))
+
+
+# -- people and tokens
+
+
+async def list_people(request: Request) -> list[Person]:
+    return [person_of(each) for each in await house_of(request).read(people.everybody)]
+
+
+def person_of(person: people.Person, path: str | None = None) -> Person:
+    return Person(person.id, person.email, person.name, person.role, person.enabled, person.has_password, path)
+
+
+async def add_person(request: Request, wish: NewPerson) -> Person:
+    house, visitor = house_of(request), visitor_of(request)
+    now_ms = house.now_ms()
+
+    def write(connection: sqlite3.Connection) -> Person:
+        person = people.add_person(connection, **asdict_of(wish), password=None, now_ms=now_ms)
+        record_act(connection, actor=visitor.name, what=f"let {person.email} in as {person.role}", now_ms=now_ms)
+        return person_of(person, f"/password/{password_link(connection, person.id, now_ms)}")
+
+    return await house.write(write)
+
+
+def asdict_of(wish: NewPerson) -> dict[str, Any]:
+    return {"email": wish.email, "name": wish.name, "role": wish.role}
+
+
+async def list_tokens(request: Request) -> list[Token]:
+    return [token_of(each) for each in await house_of(request).read(tokens.all_tokens)]
+
+
+def token_of(token: tokens.Token, text: str | None = None) -> Token:
+    return Token(token.id, token.name, token.role, token.made_by, token.expires_at_ms, token.used_at_ms, text)
+
+
+async def make_token(request: Request, wish: NewToken) -> Token:
+    house, visitor = house_of(request), visitor_of(request)
+    now_ms = house.now_ms()
+    if wish.days is not None and not 1 <= wish.days <= 3_650:
+        raise UserError("days is from 1 to 3,650")
+
+    def write(connection: sqlite3.Connection) -> Token:
+        made, text = tokens.make_token(
+            connection,
+            name=wish.name,
+            role=wish.role,
+            made_by=visitor.name,
+            expires_at_ms=None if wish.days is None else now_ms + wish.days * 86_400_000,
+            now_ms=now_ms,
+        )
+        record_act(connection, actor=visitor.name, what=f'made token "{made.name}" as {made.role}', now_ms=now_ms)
+        return token_of(made, text)
+
+    return await house.write(write)
+
+
+async def revoke_token(request: Request) -> None:
+    house, visitor, token_id = house_of(request), visitor_of(request), request.path_params["token"]
+
+    def write(connection: sqlite3.Connection) -> None:
+        name = tokens.revoke(connection, token_id)
+        if name is None:
+            raise not_found("There is no such token")
+        record_act(connection, actor=visitor.name, what=f'revoked token "{name}"', now_ms=house.now_ms())
+
+    await house.write(write)
+
+
+VIEWER, EDITOR, ADMIN = Role.VIEWER, Role.EDITOR, Role.ADMIN
+
+OPERATIONS: Final = (
+    Operation("GET", "/whoami", "whoami", "Who asks, and what they may do.", VIEWER, whoami, gives=Who),
+    Operation("GET", "/status", "status", "What `status --json` prints.", VIEWER, status),
+    Operation("GET", "/messages/{message_id}", "trace", "What `trace --json` prints.", VIEWER, trace),
+    Operation("GET", "/history", "history", "Who did what, newest first.", VIEWER, history),
+    Operation("GET", "/workspace", "exportWorkspace", "The configuration, without secrets.", VIEWER, export),
+    Operation(
+        "POST",
+        "/workspace/check",
+        "checkWorkspace",
+        "What applying a workspace would change.",
+        EDITOR,
+        check_workspace,
+        takes=WorkspaceDocument,
+        gives=Changed,
+    ),
+    Operation(
+        "PUT",
+        "/workspace",
+        "applyWorkspace",
+        "Make the configuration equal to a workspace, wholly or not at all.",
+        EDITOR,
+        apply_workspace,
+        takes=WorkspaceDocument,
+        gives=Changed,
+    ),
+    Operation(
+        "GET",
+        "/sources/{source}/write-key",
+        "writeKey",
+        "The write key of a source.",
+        EDITOR,
+        write_key,
+        gives=WriteKey,
+    ),
+    Operation(
+        "POST",
+        "/sources/{source}/write-key",
+        "rotateWriteKey",
+        "Make a new write key; the present one stays good for a while.",
+        EDITOR,
+        rotate,
+        takes=NewKey,
+        gives=WriteKey,
+    ),
+    Operation(
+        "POST",
+        "/destinations/{destination}/enable",
+        "enableDestination",
+        "Deliver to it.",
+        EDITOR,
+        enable,
+        gives=Changed,
+    ),
+    Operation(
+        "POST",
+        "/destinations/{destination}/disable",
+        "disableDestination",
+        "Deliver nothing to it.",
+        EDITOR,
+        disable,
+        gives=Changed,
+    ),
+    Operation(
+        "POST",
+        "/destinations/{destination}/check",
+        "checkDestination",
+        "What `check --json` prints; makes a call for each object.",
+        EDITOR,
+        check_destination,
+    ),
+    Operation("GET", "/dead-letters", "deadLetters", "Refused records, by reason and newest first.", VIEWER, letters),
+    Operation(
+        "POST",
+        "/dead-letters/{letter:int}",
+        "settleDeadLetter",
+        "Retry one, retry all like it, or give one up.",
+        EDITOR,
+        settle_letter,
+        takes=What,
+        gives=Done,
+    ),
+    Operation("GET", "/people", "people", "Who may sign in.", ADMIN, list_people, gives=list[Person]),
+    Operation(
+        "POST", "/people", "addPerson", "Let somebody in.", ADMIN, add_person, takes=NewPerson, gives=Person, status=201
+    ),
+    Operation(
+        "GET", "/tokens", "tokens", "The tokens, without what opens anything.", ADMIN, list_tokens, gives=list[Token]
+    ),
+    Operation(
+        "POST", "/tokens", "makeToken", "Make a token.", ADMIN, make_token, takes=NewToken, gives=Token, status=201
+    ),
+    Operation(
+        "DELETE", "/tokens/{token:int}", "revokeToken", "End a token.", ADMIN, revoke_token, gives=None, status=204
+    ),
+)
+
+
+async def document(request: Request) -> Response:
+    """The OpenAPI document."""
+    return JSONResponse(openapi(OPERATIONS))
+
+
+PAGES: Final = (*(page_of(operation) for operation in OPERATIONS), Page("/api/v1/openapi.json", document))

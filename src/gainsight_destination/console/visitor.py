@@ -1,0 +1,29 @@
+"""Who asks: a person with a session, or a program with a token."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from gainsight_destination.access.people import Person
+from gainsight_destination.access.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who was let in. `name` is who did it, for the audit."""
+
+    name: str
+    role: Role
+    person: Person | None = None
+    """None: a token."""
+
+    @property
+    def sees_personal_data(self) -> bool:
+        return self.role.may(Role.EDITOR)
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Who asks, on a route that lets nobody else in."""
+    visitor = request.state.visitor
+    assert isinstance(visitor, Visitor)
+    return visitor

@@ -515,6 +515,18 @@ class RecordDestination(Protocol):
         """Which records a resolved message touches. Pure; `event_name` gives the name of a track's `event_id`."""
         ...
 
+    @property
+    def placing(self) -> Mapping[str, str]:
+        """The settings that `place` depends on: for each object on which they bear, a text. Stored.
+
+        Another text of an object means other records, or the same ones in another place on the other side.
+        """
+        ...
+
+    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+        """Which records a message touched under the settings that gave this `placing`. Pure."""
+        ...
+
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
         """Learn what `project` needs to know of the other side's object, if it is not known freshly."""
         ...

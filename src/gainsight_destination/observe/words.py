@@ -84,6 +84,23 @@ NOTICES: Final[Mapping[str, str]] = {
 }
 
 
+SKIPPED: Final[Mapping[str, str]] = {
+    "discarded": "that could not be used",
+    "duplicate": "that had come before",
+    "internal_error": "set aside because of a mistake of ours; please report it",
+    "not_connected": "of a source that is not connected to it",
+    "not_remembered": "resolved by an earlier version, of which too little is known to take them in",
+    "already_delivered": "that it got already; --again sends them once more",
+    "on_its_way": "that are on their way to it anyway",
+}
+"""Why a replay does nothing for a message, beside the reasons for which messages are filtered or parked."""
+
+
+def skip_words(reason: str) -> str:
+    """Why a replay skipped messages."""
+    return SKIPPED.get(reason) or REASONS["parked"].get(reason) or reason_words("filtered", reason)
+
+
 def reason_words(state: str, reason: str) -> str:
     """What a reason is called; a newer one than this table by its code."""
     return REASONS.get(state, {}).get(reason, reason)

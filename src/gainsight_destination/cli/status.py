@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from gainsight_destination.cli.options import DataOption, JsonOption
+from gainsight_destination.cli.replay import summary
 from gainsight_destination.observe.words import BOOKS, NOTICES, RECORD_STATES, reason_words, unmapped_trait
 
 
@@ -69,6 +70,7 @@ def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
         f"  calls: {_of_share(calls, 'minute')} this minute, {_of_share(calls, 'day')} today,"
         f" {calls['total']:,} in all",
         *([] if destination["pauses"] or destination.get("failing") else _forecast(destination["forecast"])),
+        *(f"  replay {replay['id']}: {summary(replay)}" for replay in destination["replays"]),
         *_uploads(destination["uploads"]),
         *records_lines(destination["records"]),
         *(f"  rows {name}: {rows['held']:,} of {rows['max']:,}" for name, rows in destination["rows"].items()),
@@ -119,10 +121,14 @@ def _pause(pause: Mapping[str, Any]) -> list[str]:
     since, again = clock_time(pause["since"]), clock_time(pause["retryAt"])
     if "redirects" in pause["reason"]:
         advice = "correct `domain` in the workspace file and run `workspace apply`"
+    elif "sharedSecret" in pause["reason"]:
+        advice = "put a good sharedSecret and tenantId into the workspace file and run `workspace apply`"
     elif pause["object"]:
         advice = "`check` lists what to create"
     elif "IP address" in pause["reason"]:
         advice = "add this server's address to the key's allow-list in Gainsight"
+    elif "OAuth" in pause["reason"] and "Access Key" not in pause["reason"]:
+        advice = "put a good clientId and clientSecret into the workspace file and run `workspace apply`"
     else:
         advice = "put a good key into the workspace file and run `workspace apply`"
     return [

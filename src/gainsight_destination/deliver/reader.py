@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from gainsight_destination.destinations.contract import Delivery, Statement
+from gainsight_destination.destinations.contract import Correction, Delivery, Statement
 from gainsight_destination.eventlog.contract import EntryKind, EventLog
 from gainsight_destination.events.message import Message, decode_body, messages_of
 from gainsight_destination.events.original import original_of
-from gainsight_destination.records import deliveries
+from gainsight_destination.records import corrections, deliveries
 from gainsight_destination.records.priorities import Priority
 from gainsight_destination.resolve.identities import ANONYMOUS, IdentityGraph
 
@@ -118,6 +118,9 @@ class StoreReader:
             )
             for at_ms, message_id, account_id, says_member, has_traits, body in rows
         ]
+
+    def corrections(self, record_id: int) -> Mapping[str, Correction]:
+        return corrections.of_record(self._connection, record_id)
 
     def is_on_its_way(self, object_name: str, key: str) -> bool:
         row = self._connection.execute(

@@ -49,6 +49,14 @@ class Delivery(msgspec.Struct, gc=False):
     """Its source is not believed about `said_account`: another account is in force for its user."""
 
 
+class Correction(NamedTuple):
+    """What a person corrected about a field: its value from `at_ms` on, or (`unset`) that nothing is sent for it."""
+
+    at_ms: int
+    value: Any
+    unset: bool = False
+
+
 class Statement(msgspec.Struct, frozen=True, gc=False):
     """What an identify or group message says about a record, beside its traits."""
 
@@ -396,6 +404,10 @@ class RecordReader(Protocol):
         """(at_ms, message id, statement, traits) about a record, oldest first by (at_ms, message id)."""
         ...
 
+    def corrections(self, record_id: int) -> Mapping[str, Correction]:
+        """What a person corrected about a record, by field."""
+        ...
+
     def is_on_its_way(self, object_name: str, key: str) -> bool:
         """Whether a record is due, no later than those at hand, that the other side does not hold yet."""
         ...
@@ -461,6 +473,8 @@ class Outline:
 
     objects: Sequence[ObjectSpec]
     limits: Limits
+    advice: Mapping[str, str]
+    why_not_corrected: Callable[[str, str], str | None]
 
 
 class RecordDestination(Protocol):
@@ -495,6 +509,15 @@ class RecordDestination(Protocol):
     @property
     def token_grant(self) -> "TokenGrant | None":
         """How to get a token for the calls; None when `headers` let them in."""
+        ...
+
+    @property
+    def advice(self) -> Mapping[str, str]:
+        """What a person can do about a record that was refused with a code."""
+        ...
+
+    def why_not_corrected(self, object_name: str, field: str) -> str | None:
+        """Why a person cannot correct this field of a record; None if it can be."""
         ...
 
     def supports(self, message_type: str) -> bool: ...

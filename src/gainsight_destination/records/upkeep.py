@@ -12,7 +12,7 @@ from gainsight_destination.destinations.contract import Delivery, RecordDestinat
 from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.events.message import decode_body, messages_of
 from gainsight_destination.events.original import original_of
-from gainsight_destination.records import deliveries
+from gainsight_destination.records import corrections, deliveries
 from gainsight_destination.records.deliveries import OFFSETS
 
 CHUNK: Final = 2_000
@@ -68,12 +68,15 @@ def _freeze(
     """What a message added to tallies stays in them; its own record goes with it."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
     connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
+    corrections.forget(connection, delivery.own_record)
     for spec in destination.objects:
         if spec.of_message:
-            connection.execute(
-                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?",
+            for (record_id,) in connection.execute(
+                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?"
+                " RETURNING id",
                 (destination_id, spec.name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
-            )
+            ).fetchall():
+                corrections.forget(connection, record_id)
 
     def event_name(event_id: int) -> str:
         (name,) = connection.execute("SELECT value FROM event_names WHERE id = ?", (event_id,)).fetchone()

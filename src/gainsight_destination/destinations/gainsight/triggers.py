@@ -9,7 +9,7 @@ Where it comes from: Gainsight's page of the Events API for path, headers and bo
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from gainsight_destination.destinations.contract import (
     BatchRejectedError,
     Call,
     Calls,
+    Correction,
     Deferred,
     Delivered,
     Delivery,
@@ -78,7 +79,7 @@ class Triggers:
         return Draft(
             record,
             name=delivery.message_id,
-            fields=self._body(reader, delivery, event) if fires else {},
+            fields=self._body(reader, record, delivery, event) if fires else {},
             wanted=fires,
             notices=notices,
         )
@@ -91,8 +92,8 @@ class Triggers:
             return False
         return record.dirty_since_ms - delivery.at_ms <= self._settings.trigger_hours * HOUR_MS
 
-    def _body(self, reader: RecordReader, delivery: Delivery, event: str) -> dict[str, Any]:
-        """All properties, and over them who, whose and when as they were resolved."""
+    def _body(self, reader: RecordReader, record: Record, delivery: Delivery, event: str) -> dict[str, Any]:
+        """All properties, over them who, whose and when as they were resolved, and over all what a person corrected."""
         resolved = {
             "messageId": delivery.message_id,
             "event": event,
@@ -102,7 +103,7 @@ class Triggers:
             "email": None if delivery.email_id is None else reader.email(delivery.email_id),
         }
         known = {name: value for name, value in resolved.items() if value is not None}
-        return {**(reader.body(delivery.offset) or {}), **known}
+        return corrected({**(reader.body(delivery.offset) or {}), **known}, reader.corrections(record.id))
 
     def call(self, draft: Draft) -> Call:
         trigger = self._by_key[draft.record.key.partition("/")[2]]
@@ -147,6 +148,13 @@ class Triggers:
         except BatchRejectedError as error:
             return Rejected(error.code, f"{error} (is this event set up in its topic?)", told, answer)
         return Delivered(b"fired")
+
+
+def corrected(fields: Mapping[str, Any], corrections: Mapping[str, Correction]) -> dict[str, Any]:
+    """The fields of a record that no later message can change, as a person corrected them."""
+    unset = {name for name, one in corrections.items() if one.unset}
+    found = {**fields, **{name: one.value for name, one in corrections.items()}}
+    return {name: value for name, value in found.items() if name not in unset}
 
 
 def key_of(trigger: Trigger) -> str:

@@ -348,6 +348,7 @@ class Engine:
                 ingest_metrics=lambda: options.link.report.metrics,
                 refresh_metrics=self._refresh_metrics,
                 ingest_url=lambda: options.link.report.ingest_url,
+                stopping=self._stop.is_set,
                 hosts=lambda: options.link.report.console_hosts,
             )
         )

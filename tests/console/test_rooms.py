@@ -156,6 +156,28 @@ async def test_the_check_names_the_problem(place: Place, editor: Caller) -> None
     assert "no connection to 127.0.0.1" in answer.text
 
 
+async def test_an_earlier_version_comes_back(place: Place, editor: Caller) -> None:
+    """What it would change is shown first; names, settings and connections come back, keys and secrets stay."""
+    await source(editor)
+    path = await destination(editor, source="web")
+    good = workspace(place).version
+    await editor.post(f"{path}/events", {"events": "Signed Up"})
+    await editor.post(path, {"do": "connect"})
+    shown = await editor.get(f"/history/{good}")
+    assert "connect source" in shown.text
+    assert "remove events" in shown.text
+    assert ACCESS_KEY not in shown.text
+    assert workspace(place).sources[0].write_key not in shown.text
+    before = workspace(place)
+    await editor.post(f"/history/{good}", {"version": str(before.version)})
+    after = workspace(place)
+    assert "events" not in after.destinations[0].settings
+    assert after.destinations[0].source_ids == {1}
+    assert after.destinations[0].settings["accessKey"].strip() == ACCESS_KEY
+    assert after.sources == before.sources
+    assert (await editor.get("/history/999")).status_code == 400
+
+
 HOSTILE = ['<script>alert("x")</script>', "رشته عربی", "😀" * 30, "x" * 90, '"><img src=x onerror=alert(1)>', "{{7*7}}"]
 
 

@@ -20,10 +20,13 @@ from gainsight_destination.console.views import (
     entrance,
     failures,
     history,
+    live,
     messages,
     overview,
     people,
+    search,
     sources,
+    worklists,
 )
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -42,6 +45,9 @@ PAGES: Final = (
     Page("/static/{digest}/{name}", static, None),
     *entrance.PAGES,
     *overview.PAGES,
+    *live.PAGES,
+    *search.PAGES,
+    *worklists.PAGES,
     *sources.PAGES,
     *destinations.PAGES,
     *failures.PAGES,

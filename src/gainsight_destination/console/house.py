@@ -32,6 +32,8 @@ class House:
     """Brings the gauges up to date; may block."""
     ingest_url: Callable[[], str]
     """Where SDKs send to."""
+    stopping: Callable[[], bool] = bool
+    """Whether the process is about to end, and so whoever waits for news should go."""
     hosts: Callable[[], Collection[str]] = frozenset
     """Names, beside those of loopback, under which the private port is reached."""
 

@@ -19,7 +19,15 @@ NAVIGATION: Final[tuple[tuple[str, tuple[Room, ...]], ...]] = (
         "Connections",
         (Room("/sources", "Sources"), Room("/destinations", "Destinations"), Room("/catalog", "Catalog")),
     ),
-    ("Data", (Room("/failures", "Failures"), Room("/messages", "Find a message"))),
+    (
+        "Data",
+        (
+            Room("/search", "Accounts and users"),
+            Room("/worklists", "Worklists"),
+            Room("/failures", "Failures"),
+            Room("/messages", "Find a message"),
+        ),
+    ),
     (
         "Workspace",
         (Room("/history", "History"), Room("/people", "People", Role.ADMIN), Room("/tokens", "Tokens", Role.ADMIN)),

@@ -53,6 +53,7 @@ TEMPLATES.filters |= {
     "duration": words.duration,
     "bytes": words.size,
     "pretty": pretty,
+    "day": words.day,
     "segment": lambda text: quote(str(text), safe=""),
 }
 TEMPLATES.globals |= {"asset": asset, "url": url, "version": __version__}

@@ -50,6 +50,11 @@ def when(at_ms: int | None, now_ms: int) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at_ms), exact(at_ms), text)
 
 
+def day(days: int) -> str:
+    """A day of UTC, from its number since 1970-01-01."""
+    return datetime.fromtimestamp(days * DAY_MS / 1000, UTC).strftime("%Y-%m-%d")
+
+
 def size(count: int) -> str:
     """Bytes, in decimal units."""
     value = float(count)

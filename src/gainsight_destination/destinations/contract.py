@@ -189,6 +189,8 @@ class Rejected:
     message: str
     call: Call
     answer: Answer
+    field: str = ""
+    """The field whose value is refused, if the other system says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,12 +289,18 @@ class MisconfiguredError(CallError):
     """An object, field or route is missing on the other side: pause this object and tell a person."""
 
 
-class BatchRejectedError(CallError):
-    """Data in the call is refused. `culprits` maps positions in the call to (code, message); empty if unknown."""
+class Refusal(NamedTuple):
+    """What is said of one refused record. `field`: the one that is meant, if that is said."""
 
-    def __init__(
-        self, message: str, call: Call, answer: Answer, code: str, culprits: Mapping[int, tuple[str, str]]
-    ) -> None:
+    code: str
+    message: str
+    field: str = ""
+
+
+class BatchRejectedError(CallError):
+    """Data in the call is refused. `culprits` maps positions in the call to what is said of them; empty if unknown."""
+
+    def __init__(self, message: str, call: Call, answer: Answer, code: str, culprits: Mapping[int, Refusal]) -> None:
         super().__init__(message, call, answer)
         self.code = code
         self.culprits = culprits

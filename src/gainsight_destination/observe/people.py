@@ -21,7 +21,7 @@ from gainsight_destination.resolve.trust import limited_sources
 LISTED: Final = 50
 USERS_ASKED: Final = 50
 COUNTED: Final = 5_000
-MESSAGES_ASKED: Final = 500
+ASKED: Final = 500
 KINDS: Final = {USER: "userId", ANONYMOUS: "anonymousId"}
 _NO_TEXT_IS_LATER: Final = "\U0010ffff"
 
@@ -95,10 +95,10 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """An account. `users`: identities that said they belong to it, in the newest COUNTED facts.
+    """An account. `users`: identities that ever said they belong to it, up to COUNTED.
 
-    `messages` are the newest of those on this account, of the USERS_ASKED users that named it last. `usage` are the
-    newest of its usage records; of more than COUNTED only those are looked at, and `usage_cut` says so.
+    `facts` and `messages` are the newest of the USERS_ASKED identities that came last. `usage` are its newest usage
+    records; of more than COUNTED only those are looked at, and `usage_cut` says so.
     """
 
     id: str
@@ -179,9 +179,11 @@ def user(connection: sqlite3.Connection, destinations: Sequence[Connected], iden
     row = connection.execute("SELECT id FROM identities WHERE value = ? ORDER BY kind LIMIT 1", (identity,)).fetchone()
     if row is None:
         row = connection.execute(
-            "SELECT identity_id FROM email_facts WHERE email_id = (SELECT id FROM emails WHERE value = ?)"
-            " ORDER BY at_ms DESC LIMIT 1",
-            (normalise_email(identity),),
+            "SELECT identity_id FROM (SELECT h.identity_id, h.email_id FROM emails JOIN email_holders h"
+            " ON h.email_id = emails.id WHERE value = ? LIMIT ?) h ORDER BY (SELECT max(at_ms) FROM"
+            " (SELECT at_ms, email_id FROM email_facts WHERE identity_id = h.identity_id ORDER BY at_ms DESC LIMIT ?) f"
+            " WHERE f.email_id = h.email_id) DESC LIMIT 1",
+            (normalise_email(identity), LISTED, ASKED),
         ).fetchone()
     return None if row is None else _User(connection, destinations, row[0], now_ms).tell()
 
@@ -216,7 +218,7 @@ class _Reader:
                 " (SELECT * FROM deliveries WHERE identity_id = ? ORDER BY at_ms DESC LIMIT ?)"
                 f" WHERE {column} = ? LIMIT ?",
                 identity_id,
-                MESSAGES_ASKED,
+                ASKED,
                 value,
                 LISTED,
             )
@@ -281,29 +283,43 @@ class _Account(_Reader):
     """Tells of an account."""
 
     def tell(self, number: int, account_id: str) -> Account:
-        facts = self._query(
-            "SELECT i.value, f.name, f.at_ms, f.message_id, f.source_id, f.identity_id FROM account_facts f"
-            " JOIN identities i ON i.id = f.identity_id WHERE f.account_id = ? ORDER BY f.at_ms DESC LIMIT ?",
+        ((users,),) = self._query(
+            "SELECT count(*) FROM (SELECT 1 FROM account_members WHERE account_id = ? LIMIT ?)", number, COUNTED
+        )
+        rows = self._query(
+            "SELECT identity_id FROM account_members WHERE account_id = ? ORDER BY identity_id DESC LIMIT ?",
             number,
             USERS_ASKED,
         )
-        ((users,),) = self._query(
-            "SELECT count(DISTINCT identity_id) FROM (SELECT identity_id FROM account_facts WHERE account_id = ?"
-            " ORDER BY at_ms DESC LIMIT ?)",
-            number,
-            COUNTED,
-        )
-        speakers = {identity_id for *_, identity_id in facts}
+        speakers = {identity_id for (identity_id,) in rows}
         return Account(
             account_id,
             doubt(account_id),
             users,
-            [self._fact(account_id, *fact[:-1]) for fact in facts[:LISTED]],
+            self._facts(number, account_id, speakers),
             self._records(COMPANY, str(number)),
             self._companies(account_id),
             *self._usage(number),
             self._messages(speakers | self._members(speakers), "account_id", number),
         )
+
+    def _facts(self, number: int, account_id: str, speakers: Iterable[int]) -> list[AccountFact]:
+        """What these identities said of belonging to the account, newest first."""
+        rows = [
+            row
+            for speaker in speakers
+            for row in self._query(
+                "SELECT value, name, at_ms, message_id, source_id FROM (SELECT * FROM account_facts"
+                " WHERE identity_id = ? ORDER BY at_ms DESC LIMIT ?) JOIN identities ON id = identity_id"
+                " WHERE account_id = ? ORDER BY at_ms DESC LIMIT ?",
+                speaker,
+                ASKED,
+                number,
+                LISTED,
+            )
+        ]
+        rows.sort(key=lambda row: row[2:4], reverse=True)
+        return [self._fact(account_id, *row) for row in rows[:LISTED]]
 
     def _companies(self, account_id: str) -> list[CompanyKnown]:
         found = []

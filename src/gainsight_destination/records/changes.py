@@ -57,6 +57,7 @@ class _Touched:
 
 
 _id_of = attrgetter("id")
+_object_of = attrgetter("object")
 
 
 class _Changed:
@@ -286,8 +287,11 @@ class RecordChanges:
                 for record in created
             ],
         )
-        priorities = (usual if live is None else self._priority(record, live) for record in created)
-        kinds = Counter(zip((record.object for record in created), priorities, strict=True))
+        if live is None:
+            names = Counter(map(_object_of, created))
+            kinds = {(object_name, usual): records for object_name, records in names.items()}
+        else:
+            kinds = Counter((record.object, self._priority(record, live)) for record in created)
         counts.created(self._connection, self._destination_id, kinds)
         if self._ordered:
             line_up(self._connection, self._destination_id, lanes)

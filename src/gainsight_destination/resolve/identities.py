@@ -325,6 +325,10 @@ class IdentityGraph:
             "INSERT OR IGNORE INTO email_facts (identity_id, at_ms, message_id, email_id) VALUES (?,?,?,?)",
             [(identity_id, *said) for identity_id, all_said in sorted(self._new_emails.items()) for said in all_said],
         )
+        members = {(said[3], identity_id) for identity_id, all_said in self._new_accounts.items() for said in all_said}
+        write("INSERT OR IGNORE INTO account_members (account_id, identity_id) VALUES (?,?)", sorted(members))
+        holders = {(said[2], identity_id) for identity_id, all_said in self._new_emails.items() for said in all_said}
+        write("INSERT OR IGNORE INTO email_holders (email_id, identity_id) VALUES (?,?)", sorted(holders))
         self._clear_new()
 
     def forget(self) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from gainsight_destination.destinations.contract import Connected, Delivery
@@ -21,9 +22,10 @@ from gainsight_destination.records.changes import RecordChanges
 from gainsight_destination.records.notices import note
 from gainsight_destination.records.priorities import Arrivals
 from gainsight_destination.resolve import event_days
-from gainsight_destination.resolve.coverage import Coverage, rule_of
+from gainsight_destination.resolve.coverage import CONTEXT, FACT, NONE, PROPERTIES, Coverage, rule_of
 from gainsight_destination.resolve.dictionary import Dictionary, IdentityDictionary
 from gainsight_destination.resolve.duplicates import Earlier, drop_duplicates
+from gainsight_destination.resolve.entries_read import read_by_minute
 from gainsight_destination.resolve.facts import Interval
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph, Names, Scope
 from gainsight_destination.resolve.resolution import place, resolve
@@ -33,11 +35,15 @@ from gainsight_destination.resolve.trust import UNTRUSTED_ACCOUNT_IGNORED, put_i
 
 WORKSPACE: Final = 0
 INTERNAL_ERROR: Final = "internal_error"
+DAY_MINUTES: Final = DAY_MS // history.MINUTE_MS
 DEFAULT_ACCOUNT_NAMES: Final = ("accountId", "account_id")
 
 
 _Learned = tuple[Message, Route, int, int | None, Said]
 """A message, where it goes, its identity, the anonymous id that it links to that, and what it says."""
+
+
+_event_of = attrgetter("event")
 
 
 class Resolver:
@@ -62,6 +68,8 @@ class Resolver:
         self._duplicate_window_ms = duplicate_window_ms
         vocabularies = frozenset(c.destination.account_names for c in destinations)
         self._said = SaidReader({name for names in vocabularies for name in names} | set(DEFAULT_ACCOUNT_NAMES))
+        self._reads_all = {c.id for c in destinations if set(self._said.names) <= set(c.destination.account_names)}
+        """Destinations for which an account counts under whatever name it is read."""
         self._router = Router(connection, destinations)
         self._graph = IdentityGraph(connection, vocabularies, limited)
         self._users = IdentityDictionary(connection, USER)
@@ -126,6 +134,7 @@ class _Batch:
         self._now_ms = now_ms
         self._books = Books(now_ms)
         self._coverage = Coverage()
+        self._days: Set[int] = frozenset()
         self._notices: Counter[tuple[str, str]] = Counter()
         self._notice_offsets: dict[tuple[str, str], int] = {}
         self._scopes: dict[int, list[Scope]] = {}
@@ -166,6 +175,7 @@ class _Batch:
             self._originals,
         )
         self._count_duplicates(duplicates)
+        self._count_events(fresh)
         self._know_identities(fresh)
         learned = self._learn(fresh, routes)
         self._place(learned)
@@ -198,32 +208,19 @@ class _Batch:
         return messages
 
     def _count_read(self) -> None:
-        messages: Counter[int] = Counter()
-        body_bytes: Counter[int] = Counter()
-        first_at_ms: dict[int, int] = {}
-        last_at_ms: dict[int, int] = {}
-        received: Counter[history.Place] = Counter()
-        for logged in self._entries:
-            entry = logged.entry
-            source_id, at_ms = entry.source_id, entry.received_at_ms
-            messages[source_id] += entry.count
-            body_bytes[source_id] += len(entry.body)
-            first_at_ms.setdefault(source_id, at_ms)
-            last_at_ms[source_id] = at_ms
-            received[at_ms // history.MINUTE_MS, WORKSPACE, source_id, history.RECEIVED] += entry.count
+        read = read_by_minute(self._entries)
+        self._days = {minute // DAY_MINUTES for _, minute in read}
         self._connection.executemany(
             "INSERT INTO read_messages (source_id, messages, body_bytes, first_at_ms, last_at_ms) VALUES (?,?,?,?,?)"
             " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages,"
             " body_bytes = body_bytes + excluded.body_bytes, last_at_ms = excluded.last_at_ms",
-            [
-                (source_id, count, body_bytes[source_id], first_at_ms[source_id], last_at_ms[source_id])
-                for source_id, count in messages.items()
-            ],
+            [(source_id, r.messages, r.body_bytes, r.first_at_ms, r.last_at_ms) for (source_id, _), r in read.items()],
         )
+        sums = {(minute, WORKSPACE, source_id, history.RECEIVED): r.messages for (source_id, minute), r in read.items()}
         if self._entries:
-            lag_ms = max(0, self._now_ms - self._entries[0].entry.received_at_ms)
             lag_at = (self._now_ms // history.MINUTE_MS, WORKSPACE, history.NO_SOURCE, history.LAG_MS)
-            history.add(self._connection, {**received, lag_at: lag_ms})
+            sums[lag_at] = max(0, self._now_ms - self._entries[0].entry.received_at_ms)
+        history.add(self._connection, sums)
 
     def _enter(self, source_id: int, state: str, reason: str, count: int) -> None:
         """Count messages that no destination gets."""
@@ -331,8 +328,14 @@ class _Batch:
 
     def _place(self, learned: Sequence[_Learned]) -> None:
         """Resolve the messages for the destinations that get them, and see which records they touch."""
-        graph, coverage, event_name = self._r._graph, self._coverage, self._r.event_name
+        graph, reads_all, event_name = self._r._graph, self._r._reads_all, self._r.event_name
+        source_id, from_ms, until_ms = -1, 0, 0
+        events: Mapping[int, list[int]] = {}
         for message, route, identity_id, anonymous_id, said in learned:
+            if message.source_id != source_id or not from_ms <= message.received_at_ms < until_ms:
+                source_id, day = message.source_id, message.received_at_ms // DAY_MS
+                from_ms, until_ms = day * DAY_MS, (day + 1) * DAY_MS
+                events = self._coverage.of(source_id, day)
             for connected in route.accepted:
                 destination = connected.destination
                 delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
@@ -342,22 +345,38 @@ class _Batch:
                 else:
                     self._notice_untrusted(delivery)
                     self._changes[connected.id].add(delivery, place(delivery, destination, event_name))
-                if message.event is not None:
-                    named = bool(said.accounts) and best_account(said.accounts, destination.account_names) is not None
-                    coverage.enter(connected.id, delivery, in_properties=named)
+                if message.event is None:
+                    continue
+                if delivery.account_id is None:
+                    events[connected.id][NONE] += 1
+                elif delivery.said_account is None or delivery.untrusted:
+                    events[connected.id][FACT] += 1
+                elif said.accounts and (
+                    connected.id in reads_all or best_account(said.accounts, destination.account_names)
+                ):
+                    events[connected.id][PROPERTIES] += 1
+                else:
+                    events[connected.id][CONTEXT] += 1
             if route.accepted and (message.type == "identify" or message.type == "group"):
                 self._bodies.append((message.offset, message.body))
 
     def _count_routes(self, learned: Sequence[_Learned]) -> None:
         """Enter the messages in the books of the workspace, and in those of destinations that do not get them."""
-        routes = {route.id: route for _, route, *_ in learned}
-        counted = Counter((message.source_id, route.id) for message, route, *_ in learned)
+        routes = {item[1].id: item[1] for item in learned}
+        counted = Counter((item[0].source_id, item[1].id) for item in learned)
         for (source_id, route_id), count in counted.items():
             route = routes[route_id]
             self._books.enter(WORKSPACE, source_id, ACCEPTED, "", count)
             for connected, reason in route.filtered:
                 self._books.enter(connected.id, source_id, FILTERED, reason, count)
-        events = Counter((m.received_at_ms // DAY_MS, m.event) for m, *_ in learned if m.event is not None)
+
+    def _count_events(self, messages: Sequence[Message]) -> None:
+        """Count the names of track events, by day: nearly always one day for all."""
+        if len(self._days) == 1:
+            (day,) = self._days
+            events = {(day, event): count for event, count in Counter(map(_event_of, messages)).items() if event}
+        else:
+            events = Counter((m.received_at_ms // DAY_MS, m.event) for m in messages if m.event)
         event_days.count(self._connection, events)
 
     def _delivery(

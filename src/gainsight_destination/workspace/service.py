@@ -24,6 +24,7 @@ from gainsight_destination.workspace.plan import UNREADABLE, Plan, make_plan
 from gainsight_destination.workspace.secrets import SecretKeyError, SecretPlace, Secrets
 from gainsight_destination.workspace.spec import WorkspaceSpec
 from gainsight_destination.workspace.stored import read_sources, read_workspace, record_change
+from gainsight_destination.workspace.versions import keep_version
 
 MIGRATIONS = "gainsight_destination.store.migrations"
 
@@ -150,6 +151,7 @@ def record(connection: sqlite3.Connection, sentences: Sequence[str], *, now_ms: 
     if sentences:
         version += 1
         record_change(connection, version=version, changed_at_ms=now_ms, actor=actor, changes=sentences)
+        keep_version(connection, version)
     return int(version)
 
 

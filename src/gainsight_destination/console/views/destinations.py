@@ -16,15 +16,20 @@ from gainsight_destination.console.house import House, house_of
 from gainsight_destination.console.problems import not_found
 from gainsight_destination.console.render import page
 from gainsight_destination.console.routing import Page, see_other
-from gainsight_destination.console.views.overview import remarks, shares, status_of, unmapped
+from gainsight_destination.console.views.overview import charts_of, remarks, shares, status_of, unmapped
 from gainsight_destination.console.views.sources import stored, versioned
 from gainsight_destination.console.visitor import visitor_of
 from gainsight_destination.destinations import form as settings_form
 from gainsight_destination.destinations.catalog import CATALOG, CatalogEntry
+from gainsight_destination.destinations.contract import Connected
+from gainsight_destination.destinations.registry import build
 from gainsight_destination.errors import InvalidSettingsError, UserError
 from gainsight_destination.observe.words import RECORD_STATES
+from gainsight_destination.observe.worklists import event_volumes
 from gainsight_destination.workspace import edit
 from gainsight_destination.workspace.model import Destination
+from gainsight_destination.workspace.secrets import Secrets
+from gainsight_destination.workspace.service import load
 from gainsight_destination.workspace.spec import DestinationSpec
 from gainsight_destination.workspace.stored import read_workspace
 
@@ -37,6 +42,7 @@ STEPS: Final = {
     "review": "Review",
 }
 HIDDEN: Final = object()
+VOLUME_DAYS: Final = 7
 
 
 async def configured(house: House) -> tuple[Destination, ...]:
@@ -160,6 +166,7 @@ async def one(request: Request) -> Response:
         **await about(request, destination, "overview"),
         books=books,
         shares=shares(books),
+        charts=(await charts_of(house, document))[destination.name],
         remarks=list(remarks(books["notices"])),
         unmapped=unmapped(books["notices"]),
         record_states=RECORD_STATES,
@@ -201,7 +208,12 @@ async def settings_page(
     request: Request, destination: Destination, name: str, typed: Mapping[str, str], problems: tuple[str, ...]
 ) -> Response:
     fields = [field for field in CATALOG[destination.type].form if field.step == name]
-    seen = await house_of(request).read(event_names) if name == "events" else []
+    house, secrets = house_of(request), house_of(request).secrets()
+    seen = (
+        await house.read(lambda connection: volumes(connection, secrets, destination, house.now_ms()))
+        if name == "events"
+        else []
+    )
     return page(
         request,
         "destination_settings.html",
@@ -215,9 +227,23 @@ async def settings_page(
     )
 
 
-def event_names(connection: sqlite3.Connection) -> list[str]:
-    """Track events that were ever seen."""
-    return [name for (name,) in connection.execute("SELECT value FROM event_names ORDER BY value LIMIT 1000")]
+def volumes(
+    connection: sqlite3.Connection, secrets: Secrets, destination: Destination, now_ms: int
+) -> list[tuple[str, int, int, bool]]:
+    """Track events of the last days: name, how many a day, calls a day if it were the only one, whether it is sent."""
+    configured = next(each for each in load(connection, secrets).destinations if each.id == destination.id)
+    target = build(configured.type, configured.settings)
+    reached = Connected(configured.id, configured.name, configured.source_ids, target, frozenset())
+    found = event_volumes(connection, [reached], now_ms, VOLUME_DAYS)
+    return [
+        (
+            each.event,
+            -(-sum(each.days) // VOLUME_DAYS),
+            each.calls_per_day[configured.name],
+            each.allowed[configured.name],
+        )
+        for each in found.events
+    ]
 
 
 async def save(request: Request) -> Response:

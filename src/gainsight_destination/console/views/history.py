@@ -1,14 +1,22 @@
-"""History: who did what."""
+"""History: who did what, and the versions of the workspace to go back to."""
 
-from typing import Final
+import sqlite3
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gainsight_destination.access.acts import acts
+from gainsight_destination.access.roles import Role
+from gainsight_destination.console.forms import form_of
 from gainsight_destination.console.house import house_of
 from gainsight_destination.console.render import page
-from gainsight_destination.console.routing import Page
+from gainsight_destination.console.routing import Page, see_other
+from gainsight_destination.console.visitor import visitor_of
+from gainsight_destination.errors import InvalidSettingsError
+from gainsight_destination.workspace.edit import Editor
+from gainsight_destination.workspace.service import ApplyResult, apply_within, plan
+from gainsight_destination.workspace.versions import version_document, version_spec
 
 SHOWN: Final = 100
 
@@ -23,4 +31,47 @@ async def index(request: Request) -> Response:
     )
 
 
-PAGES = (Page("/history", index),)
+async def version(request: Request) -> Response:
+    """What a version was, and what going back to it would change."""
+    house, number = house_of(request), request.path_params["version"]
+    secrets = house.secrets()
+
+    def read(connection: sqlite3.Connection) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...], int]:
+        (present,) = connection.execute("SELECT version FROM workspace").fetchone()
+        document = version_document(connection, number)
+        try:
+            return document, plan(connection, secrets, version_spec(connection, number)).sentences, (), present
+        except InvalidSettingsError as error:
+            return document, (), error.problems, present
+
+    document, sentences, problems, present = await house.read(read)
+    return page(
+        request,
+        "version.html",
+        number=number,
+        document=document,
+        sentences=sentences,
+        problems=problems,
+        version_seen=present,
+    )
+
+
+async def go_back(request: Request) -> Response:
+    """Make a version the present one again; write keys and secrets stay."""
+    house, visitor, number = house_of(request), visitor_of(request), request.path_params["version"]
+    form = await form_of(request)
+
+    def work(editor: Editor) -> ApplyResult:
+        editor.present()
+        spec = version_spec(editor.connection, number)
+        return apply_within(editor.connection, editor.secrets, spec, now_ms=editor.now_ms, actor=editor.actor)
+
+    done = await house.edit(visitor.name, form.version, work)
+    return see_other("/history", f"The workspace is as it was in version {number}; it is version {done.version} now.")
+
+
+PAGES = (
+    Page("/history", index),
+    Page("/history/{version:int}", version),
+    Page("/history/{version:int}", go_back, Role.EDITOR, ("POST",)),
+)

@@ -24,6 +24,7 @@ from gainsight_destination.destinations.contract import (
     Record,
     RecordReader,
     Reference,
+    Refusal,
     Rejected,
     Submitted,
     TokenGrant,
@@ -368,7 +369,8 @@ class GainsightDestination:
         outcomes: dict[int, Outcome] = {}
         for position, (record_id, digested) in enumerate(records):
             if position in refused:
-                outcomes[record_id] = Rejected(*refused[position], call, answer)
+                code, message, field = refused[position]
+                outcomes[record_id] = Rejected(code, message, call, answer, field)
             elif unplaced:  # somebody was refused, and it is not said who: one call each will tell
                 outcomes[record_id] = Deferred(0, "refused together with others", batch_limit=1)
             else:
@@ -504,19 +506,20 @@ def _missing(draft: Draft, remote_ids: Mapping[Reference, str | None]) -> tuple[
     return tuple(reference for reference in draft.references if remote_ids.get(reference) is None)
 
 
-def _refused_rows(data: Mapping[str, Any], people: int) -> tuple[dict[int, tuple[str, str]], bool]:
-    """Positions of people that an asynchronous request refused, with (code, message), and whether others were too.
+def _refused_rows(data: Mapping[str, Any], people: int) -> tuple[dict[int, Refusal], bool]:
+    """Positions of people that an asynchronous request refused, with what it says, and whether others were too.
 
     The keys of these errors are not documented: an error whose position cannot be read may be anybody's.
     """
-    refused: dict[int, tuple[str, str]] = {}
+    refused: dict[int, Refusal] = {}
     errors = data.get("errors") or []
     unplaced = not isinstance(errors, list)
     for error in errors if isinstance(errors, list) else []:
         position = error.get("row", error.get("rowNumber")) if isinstance(error, Mapping) else None
         if isinstance(position, int) and 0 <= position < people:
-            message = f"{error.get('message') or error.get('errorMessage') or ''} (field {error.get('field')})"
-            refused[position] = (str(error.get("code") or error.get("errorCode") or ""), message)
+            field = str(error.get("field") or "")
+            message = f"{error.get('message') or error.get('errorMessage') or ''} (field {field})"
+            refused[position] = Refusal(str(error.get("code") or error.get("errorCode") or ""), message, field)
         else:
             unplaced = True
     return refused, unplaced

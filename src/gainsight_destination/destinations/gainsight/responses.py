@@ -15,13 +15,14 @@ from gainsight_destination.destinations.contract import (
     Call,
     CallError,
     MisconfiguredError,
+    Refusal,
     ThrottledError,
     TransientError,
 )
 
 NO_MATCH: Final = "GSOBJ_1011"
 
-Culprits = dict[int, tuple[str, str]]
+Culprits = dict[int, Refusal]
 
 
 class AnswerClass(NamedTuple):
@@ -214,7 +215,7 @@ def _error(kind: AnswerClass, call: Call, answer: Answer, body: Mapping[str, Any
 
 
 def culprits(call: Call, body: Mapping[str, Any]) -> Culprits:
-    """Positions of refused records with (code, message), when the answer tells them beyond doubt.
+    """Positions of refused records with what is said of them, when the answer tells them beyond doubt.
 
     `data.errors` was seen as a list with an entry per record and as a flat list of the bad ones; only the first form
     says which record is meant, and for a batch of one there is no question.
@@ -228,7 +229,7 @@ def culprits(call: Call, body: Mapping[str, Any]) -> Culprits:
     return found if len(found) < len(records) or len(records) == 1 else {}
 
 
-def _describe(error: Any) -> tuple[str, str] | None:
+def _describe(error: Any) -> Refusal | None:
     while isinstance(error, list):
         if not error:
             return None
@@ -241,7 +242,7 @@ def _describe(error: Any) -> tuple[str, str] | None:
     code, text, name = error.get("errorCode"), error.get("errorMessage"), error.get("fieldName")
     if code is None and text is None:
         return None
-    return str(code or ""), f"{text or ''} (field {name})" if name else str(text or "")
+    return Refusal(str(code or ""), f"{text or ''} (field {name})" if name else str(text or ""), str(name or ""))
 
 
 def records_of(data: Any) -> list[Mapping[str, Any]]:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from gainsight_destination.events.emails import normalise_email
 from gainsight_destination.events.timestamps import iso_day, iso_utc, parse_timestamp_ms, utc_day
 
@@ -28,7 +30,7 @@ SHOWN_OPTIONS_CHARACTERS: Final = 300
 WORDS: Final = dict.fromkeys(("true", "yes", "y", "t", "on", "1"), True) | dict.fromkeys(
     ("false", "no", "n", "f", "off", "0"), False
 )
-GSID: Final = re.compile(r"[A-Z0-9]{36}")
+SURROGATES: Final = re.compile("[\ud800-\udfff]")
 GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,}(?:\.\d+)?)")
 """Commas between thousands, where they cannot be a decimal comma."""
 ISO_CODE: Final = re.compile(r"^[A-Z]{3}\s*(?=[\d+.-])|(?<=[\d.])\s*[A-Z]{3}$")
@@ -97,9 +99,15 @@ def option_labels(options: Sequence[tuple[str, Sequence[str]]]) -> dict[str, str
 
 
 def as_text(value: Any) -> str:
-    """Text as it is; anything else as its JSON. NUL, which Gainsight takes in no text, is left out."""
-    if isinstance(value, str):
-        return value.replace("\0", "")
+    """Text as it is; anything else as its JSON. NUL, which Gainsight takes in no text, is left out.
+
+    Half a surrogate pair, which is no UTF-8, becomes U+FFFD.
+    """
+    text = value.replace("\0", "") if isinstance(value, str) else _dumped(value)
+    return text if text.isascii() else SURROGATES.sub("\ufffd", text)
+
+
+def _dumped(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -123,9 +131,21 @@ def _email(value: Any, target: Field) -> Fitted:
     return UNFIT if email is None else _whole_text(email, target)
 
 
-def _gsid(value: Any, target: Field) -> Fitted:
-    text = value.strip() if isinstance(value, str) else ""
-    return Fitted(text) if GSID.fullmatch(text) else UNFIT
+def _json(value: Any, target: Field) -> Fitted:
+    """JSON text as it is, anything else written as JSON. Part of it would be none."""
+    text = as_text(value)
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        if not isinstance(value, str):
+            return UNFIT
+        text = _dumped(text)
+    return UNFIT if target.length is not None and len(text) > target.length else Fitted(text)
+
+
+def _pointer(value: Any, target: Field) -> Fitted:
+    """The id of a row of Gainsight's: whether there is such a row is not known before, and a wrong one is refused."""
+    return UNFIT
 
 
 def _number(value: Any, target: Field) -> Fitted:
@@ -221,13 +241,13 @@ def _label(value: Any, labels: Mapping[str, str]) -> str | None:
 FITTERS: Final[Mapping[str, Callable[[Any, Field], Fitted]]] = {
     "STRING": _text,
     "RICHTEXTAREA": _text,
-    "JSON": _text,
+    "JSON": _json,
     "JSONSTRING": _text,
     "SFDCID": _whole_text,
     "URL": _whole_text,
     "EMAIL": _email,
-    "GSID": _gsid,
-    "LOOKUP": _gsid,
+    "GSID": _pointer,
+    "LOOKUP": _pointer,
     "NUMBER": _number,
     "JSONNUMBER": _number,
     "CURRENCY": _currency,

@@ -27,7 +27,8 @@ from gainsight_destination.eventlog.contract import LoggedEntry
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe import metrics
 from gainsight_destination.observe.status import status
-from gainsight_destination.records import history
+from gainsight_destination.records import history, replays
+from gainsight_destination.records.past_rules import forget_before
 from gainsight_destination.records.upkeep import (
     crowded_records,
     drop_kept_messages,
@@ -36,7 +37,7 @@ from gainsight_destination.records.upkeep import (
     part_to_remove,
     settle,
 )
-from gainsight_destination.resolve import coverage, event_days
+from gainsight_destination.resolve import coverage, event_days, replay
 from gainsight_destination.resolve.duplicates import forget_seen
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.runtime.options import EngineOptions
@@ -53,6 +54,7 @@ WORKSPACE_CHECK_SECONDS: Final = 0.5
 UPKEEP_SECONDS: Final = 60.0
 DUPLICATE_WINDOW_MS: Final = 7 * 86_400_000
 RETRY_SECONDS: Final = 1.0
+REPLAY_CHECK_SECONDS: Final = 1.0
 FOLD_EVERY_MS: Final = 3_600_000
 CALL_GRACE_SECONDS: Final = 1.0
 
@@ -160,6 +162,7 @@ class Engine:
         )
         crew.tasks.append(asyncio.create_task(self._resolve(crew, resolver)))
         crew.tasks.append(asyncio.create_task(self._keep_up(crew, resolver)))
+        crew.tasks.append(asyncio.create_task(self._replay(crew, resolver)))
         for connected in destinations:
             worker = DeliveryWorker(
                 self._database, self._event_log, self._clock, connected, settings_version=workspace.version
@@ -187,6 +190,49 @@ class Engine:
                 crew.wake.set()
             if seen and not crew.stop.is_set():
                 _log.info("resolved again what may still move, since trust changed", destination=connected.name)
+
+    async def _replay(self, crew: Crew, resolver: Resolver) -> None:
+        """Advance the replays, a chunk of each destination's at a time; what comes live goes between two chunks."""
+        while not crew.stop.is_set():
+            busy = False
+            for connected in crew.destinations:
+                key = f"replay:{connected.id}"
+                try:
+                    busy |= await self._replay_chunk(connected, resolver)
+                    self._trouble.pop(key, None)
+                except UnavailableError as error:
+                    self._trouble[key] = f"{connected.name}: replay waits: {error}"
+                    _log.error("replay failed, trying again", destination=connected.name, reason=str(error))
+                except StoppedError:
+                    raise
+                except Exception as error:
+                    self._trouble[key] = f"{connected.name}: replay stumbles: {type(error).__name__}"
+                    _log.exception("replay failed unexpectedly, trying again", destination=connected.name)
+            if busy:
+                crew.wake.set()
+            else:
+                await self._wait(crew.stop, REPLAY_CHECK_SECONDS)
+
+    async def _replay_chunk(self, connected: Connected, resolver: Resolver) -> bool:
+        """Whether a replay of a destination went on; it waits while much that came live is unread."""
+        unfinished = await self._database.read(partial(replays.unfinished, destination_id=connected.id))
+        if not unfinished or self._event_log.end() - await self._next_offset() > BATCH_MESSAGES:
+            return False
+        advance = partial(replay.advance, resolver, connected, self._clock.now_ms())
+        try:
+            return await self._transact(resolver, advance)
+        except (UnavailableError, StoppedError):
+            raise
+        except Exception:
+            _log.exception("a part of the log cannot be replayed; entry by entry", destination=connected.name)
+        try:
+            return await self._transact(resolver, partial(advance, 1))
+        except (UnavailableError, StoppedError):
+            raise
+        except Exception:
+            _log.exception("an entry of the log cannot be replayed; it is skipped", destination=connected.name)
+            await self._transact(resolver, partial(replay.set_aside, resolver, connected, self._clock.now_ms()))
+            return True
 
     async def _resolve(self, crew: Crew, resolver: Resolver) -> None:
         while not crew.stop.is_set():
@@ -326,6 +372,7 @@ class Engine:
                 log.retain, keep_from_offset=until, older_than_ms=older_than_ms, max_bytes=retention.max_bytes()
             )
             _log.info("log shortened", messages_removed=removed, messages_kept_in_store=kept)
+            await self._database.write(partial(forget_before, offset=log.start()))
         await self._database.write(drop_kept_messages)
 
     async def _next_offset(self) -> int:
@@ -378,6 +425,10 @@ class Engine:
             waiting = destination["forecast"] or {"calls": 0, "drainedAt": None}
             metrics.deliver_waiting_calls.labels(name).set(waiting["calls"])
             metrics.deliver_drain_seconds.labels(name).set(((waiting["drainedAt"] or now_ms) - now_ms) / 1000)
+            left = sum(r["log"]["messages"] - r["log"]["lookedAt"] for r in destination["replays"])
+            metrics.replay_left_messages.labels(name).set(left)
+            due = sum(r["records"]["waiting"] for r in destination["replays"])
+            metrics.replay_waiting_records.labels(name).set(due)
             for object_name, rows in destination["rows"].items():
                 metrics.deliver_held_rows.labels(name, object_name).set(rows["held"])
                 metrics.deliver_max_rows.labels(name, object_name).set(rows["max"])

@@ -24,7 +24,7 @@ def document(**destination: Any) -> dict[str, Any]:
     rest = {"type": "gainsight", "state": "running", "pauses": [], "failing": None, "balanced": True, "notices": {}}
     rest |= {"calls": {"minute": 6, "day": 501, "total": 1_234, "minuteShare": 60, "dayShare": 30_000}}
     rest |= {"forecast": {"records": 0, "priorities": {}, "calls": 0, "drainedAt": None}, "rows": {}}
-    rest |= {"uploads": {"hour": 0, "day": 0, "records": {}}}
+    rest |= {"replays": [], "uploads": {"hour": 0, "day": 0, "records": {}}}
     rest |= {"records": {"company": {"clean": 4, "parked": 1}}}
     return {
         "serverRunning": True,

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ from gainsight_destination.destinations.registry import build
 from gainsight_destination.observe.status import status
 from gainsight_destination.records import dead_letters
 from gainsight_destination.records.books import Books
+from gainsight_destination.records.replays import Selection
+from gainsight_destination.replay import service as replay_service
+from gainsight_destination.replay.preview import Preview, preview
+from gainsight_destination.resolve.replay import advance
 from gainsight_destination.resolve.resolver import Resolver
 from gainsight_destination.sandbox.testing import PLAIN, RunningSandbox, running_sandbox
-from gainsight_destination.store.database import Database
+from gainsight_destination.store.database import Database, connect
 from gainsight_destination.testing import ManualClock
 from tests.support.pipeline import ACCESS_KEY, NOW_MS, WINDOW_MS, Pipeline
 
@@ -108,6 +112,64 @@ class Delivery:
     async def expire(self) -> None:
         """End the waiting of what is parked too long, as the engine does from time to time."""
         await self.database.write(lambda _: self.resolver.expire_parked(self.clock.now_ms()))
+
+    async def start_replay(self, *, again: bool = False, **chosen: Any) -> int:
+        """Start a replay of messages chosen by the fields of a selection; its number."""
+        started = await self.database.write(
+            lambda connection: replay_service.start(
+                connection,
+                self.pipeline.log,
+                1,
+                Selection(**chosen),
+                again=again,
+                actor="a test",
+                now_ms=self.clock.now_ms(),
+            )
+        )
+        return started.id
+
+    async def advance(self, max_messages: int = 1) -> bool:
+        """Look at a chunk of the replay whose turn it is, as the engine does; whether there was one that went on."""
+        return await self.database.write(
+            lambda _: advance(self.resolver, self.connected, self.clock.now_ms(), max_messages),
+            undone=self.resolver.forget,
+        )
+
+    async def replay(self, *, again: bool = False, max_messages: int = 1, **chosen: Any) -> dict[str, Any]:
+        """A whole replay, delivered; how it went. The books and its figures balance after each chunk."""
+        replay_id = await self.start_replay(again=again, **chosen)
+        while await self.advance(max_messages):
+            await self.books()
+            await self.replay_told(replay_id)
+        await self.drain()
+        await self.advance()
+        return await self.replay_told(replay_id)
+
+    async def replay_told(self, replay_id: int) -> dict[str, Any]:
+        def tell(connection: sqlite3.Connection) -> dict[str, Any]:
+            return replay_service.told(connection, replay_service.get(connection, replay_id))
+
+        told = await self.database.read(tell)
+        log, messages, records = told["log"], told["messages"], told["records"]
+        assert log["lookedAt"] == log["gone"] + log["notChosen"] + messages["chosen"], told
+        assert messages["chosen"] == messages["touched"] + sum(messages["skipped"].values()), told
+        settled = records["delivered"] + records["unchanged"] + records["dead"]
+        assert sum(records["due"].values()) == settled + records["waiting"], told
+        return told
+
+    async def replay_preview(self, *, again: bool = False, **chosen: Any) -> Preview:
+        """What that replay would do."""
+        with closing(connect(self.directory / "state.db")) as connection:
+            return preview(
+                connection,
+                self.pipeline.log,
+                [self.connected],
+                self.limited,
+                1,
+                Selection(**chosen),
+                again=again,
+                now_ms=self.clock.now_ms(),
+            )
 
     async def read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         def query(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:

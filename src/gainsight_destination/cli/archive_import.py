@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gainsight_destination.cli.options import DataOption, JsonOption
+from gainsight_destination.cli.options import DataOption, JsonOption, SinceOption, UntilOption
 
 if TYPE_CHECKING:
     from gainsight_destination.archive.rehearsal import Rehearsal
@@ -33,22 +33,8 @@ def import_archive(
         ),
     ],
     data: DataOption = Path("data"),
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            envvar="GAINSIGHT_DESTINATION_SINCE",
-            help="Only messages received from this day or time on, UTC: 2026-03-01 or 2026-03-01T10:00:00Z.",
-        ),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            envvar="GAINSIGHT_DESTINATION_UNTIL",
-            help="Only messages received up to the end of this day, or before this time.",
-        ),
-    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     dry_run: Annotated[
         bool,
         typer.Option(

@@ -11,7 +11,7 @@ from gainsight_destination.destinations.registry import build
 from gainsight_destination.errors import UserError
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.store.database import connect
-from gainsight_destination.workspace.model import Destination
+from gainsight_destination.workspace.model import Destination, Source, Trust
 from gainsight_destination.workspace.secrets import Secrets
 from gainsight_destination.workspace.service import load
 
@@ -42,6 +42,20 @@ class OpenData:
             if destination.name == name:
                 return destination
         raise UserError(f"there is no destination {name!r} (there are: {names})")
+
+    def source(self, name: str) -> Source:
+        """The source of this name. Raises UserError."""
+        found = load(self.state, Secrets.of(self.directory)).sources
+        for source in found:
+            if source.name == name:
+                return source
+        names = ", ".join(source.name for source in found) or "none is configured"
+        raise UserError(f"there is no source {name!r} (there are: {names})")
+
+    def limited(self) -> frozenset[int]:
+        """The sources of limited trust, as the resolver sees them."""
+        sources = load(self.state, Secrets.of(self.directory)).sources
+        return frozenset(source.id for source in sources if source.trust is Trust.LIMITED)
 
     def connected(self) -> list[Connected]:
         """The enabled destinations as the resolver sees them."""

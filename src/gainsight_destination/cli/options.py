@@ -18,3 +18,21 @@ DestinationOption = Annotated[
         help="Which destination; not needed when there is only one.",
     ),
 ]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        envvar="GAINSIGHT_DESTINATION_SINCE",
+        help="Only messages received from this day or time on, UTC: 2026-03-01 or 2026-03-01T10:00:00Z.",
+    ),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        "--until",
+        metavar="TIME",
+        envvar="GAINSIGHT_DESTINATION_UNTIL",
+        help="Only messages received up to the end of this day, or before this time.",
+    ),
+]

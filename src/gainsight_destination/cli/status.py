@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from gainsight_destination.cli.options import DataOption, JsonOption
+from gainsight_destination.cli.replay import summary
 from gainsight_destination.observe.words import BOOKS, NOTICES, RECORD_STATES, reason_words, unmapped_trait
 
 
@@ -69,6 +70,7 @@ def destination_lines(name: str, destination: Mapping[str, Any]) -> list[str]:
         f"  calls: {_of_share(calls, 'minute')} this minute, {_of_share(calls, 'day')} today,"
         f" {calls['total']:,} in all",
         *([] if destination["pauses"] or destination.get("failing") else _forecast(destination["forecast"])),
+        *(f"  replay {replay['id']}: {summary(replay)}" for replay in destination["replays"]),
         *_uploads(destination["uploads"]),
         *records_lines(destination["records"]),
         *(f"  rows {name}: {rows['held']:,} of {rows['max']:,}" for name, rows in destination["rows"].items()),

@@ -8,9 +8,7 @@
 An outcome belongs to a record's version: what came while the call was under way keeps the record dirty.
 """
 
-import json
 import sqlite3
-from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -25,9 +23,10 @@ from gainsight_destination.destinations.contract import (
     Submitted,
     Unneeded,
 )
-from gainsight_destination.records import dead_letters
+from gainsight_destination.records import dead_letters, replays
 from gainsight_destination.records.books import Books
 from gainsight_destination.records.deliveries import shift_waiting
+from gainsight_destination.records.held_rows import count_change, count_present
 from gainsight_destination.records.lanes import go_on
 from gainsight_destination.records.priorities import Priority
 
@@ -57,7 +56,8 @@ def apply(
     `referenced` are the objects that other records point at.
     """
     books = Books(now_ms)
-    held = _held(connection, outcomes)
+    held = count_present(connection, outcomes)
+    replayed = replays.waiting(connection, outcomes)
     ended: list[int] = []
     reached: dict[Reference, str | None] = {}
     for record_id, outcome in sorted(outcomes.items()):
@@ -79,38 +79,22 @@ def apply(
             connection.execute("UPDATE records SET due_at_ms = ? WHERE id = ?", (now_ms + LONGEST_JOB_MS, record_id))
         else:
             defer(connection, record_id, outcome, now_ms)
-    _count_held(connection, destination_id, held, _held(connection, outcomes))
+    count_change(connection, destination_id, held, count_present(connection, outcomes))
+    replays.settle(
+        connection, {record_id: _came_of(outcomes[record_id], before) for record_id, before in replayed.items()}
+    )
     go_on(connection, destination_id, ended)
     references.learn(connection, destination_id, reached, now_ms)
     books.flush(connection)
 
 
-def _held(connection: sqlite3.Connection, record_ids: Collection[int]) -> Counter[str]:
-    """How many of these records the other side holds, by object."""
-    return Counter(
-        dict(
-            connection.execute(
-                "SELECT object, count(*) FROM records WHERE presence = 'present'"
-                " AND id IN (SELECT value FROM json_each(?)) GROUP BY object",
-                (json.dumps(sorted(record_ids)),),
-            )
-        )
-    )
-
-
-def _count_held(connection: sqlite3.Connection, destination_id: int, before: Counter[str], after: Counter[str]) -> None:
-    """Keep count of the rows on the other side: each by the change of its presence, so that none counts twice."""
-    after.subtract(before)
-    connection.executemany(
-        "INSERT INTO held_rows (destination_id, object, rows) VALUES (?,?,?)"
-        " ON CONFLICT DO UPDATE SET rows = max(0, rows + excluded.rows)",
-        [(destination_id, object_name, more) for object_name, more in sorted(after.items()) if more],
-    )
-
-
-def held_rows(connection: sqlite3.Connection, destination_id: int) -> dict[str, int]:
-    """Rows that the other side holds because of us, by object, as far as they were counted."""
-    return dict(connection.execute("SELECT object, rows FROM held_rows WHERE destination_id = ?", (destination_id,)))
+def _came_of(outcome: Outcome, delivered_before: bytes | None) -> str:
+    """What a replay counts: "" while its record still waits."""
+    if isinstance(outcome, Rejected):
+        return replays.DEAD
+    if isinstance(outcome, Delivered):
+        return replays.UNCHANGED if outcome.digest == delivered_before else replays.DELIVERED
+    return replays.UNCHANGED if isinstance(outcome, Unneeded) else ""
 
 
 def _delivered(connection: sqlite3.Connection, books: Books, record: Sent, outcome: Delivered, now_ms: int) -> None:

@@ -365,6 +365,10 @@ class Calls(Protocol):
         ...
 
 
+Arrival = Literal["live", "retry", "archive", "replay"]
+"""Live; tried again, since it failed or a person asked for it; from an archive; read from the log once more."""
+
+
 EventNames = Callable[[int], str]
 """The name of a track event by the store's number of it."""
 
@@ -395,13 +399,8 @@ class RecordReader(Protocol):
         """Properties or traits of a message; None when neither log nor store holds it any more."""
         ...
 
-    def is_archived(self, offset: int) -> bool:
-        """Whether a message came from an archive, not live."""
-        ...
-
-    @property
-    def is_retried(self) -> bool:
-        """Whether the records at hand are tried again: they failed, or a person asked for it."""
+    def arrival(self, record: Record, offset: int) -> Arrival:
+        """How the message of a record came to be delivered now."""
         ...
 
     def original(self, offset: int) -> bytes | None:
@@ -536,6 +535,18 @@ class RecordDestination(Protocol):
 
     def place(self, delivery: Delivery, event_name: "EventNames") -> Placement:
         """Which records a resolved message touches. Pure; `event_name` gives the name of a track's `event_id`."""
+        ...
+
+    @property
+    def placing(self) -> Mapping[str, str]:
+        """The settings that `place` depends on: for each object on which they bear, a text. Stored.
+
+        Another text of an object means other records, or the same ones in another place on the other side.
+        """
+        ...
+
+    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+        """Which records a message touched under the settings that gave this `placing`. Pure."""
         ...
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:

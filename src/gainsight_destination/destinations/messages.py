@@ -83,6 +83,7 @@ class MessageDestination:
     account_names: tuple[str, ...] = ("accountId", "account_id")
     token_grant: TokenGrant | None = None
     advice: Mapping[str, str] = {}
+    placing: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -118,6 +119,9 @@ class MessageDestination:
 
     def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return Placement((Contribution(MESSAGE, str(delivery.offset)),))
+
+    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+        return self.place(delivery, event_name)
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
         self._now_ms = now_ms

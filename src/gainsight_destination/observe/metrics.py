@@ -160,6 +160,15 @@ deliver_held_rows = Gauge(
 deliver_max_rows = Gauge(
     "deliver_max_rows", "Rows that such an object can hold.", ["destination", "object"], registry=ENGINE
 )
+replay_left_messages = Gauge(
+    "replay_left_messages",
+    "Messages of the log that replays have still to look at; those of paused ones too.",
+    ["destination"],
+    registry=ENGINE,
+)
+replay_waiting_records = Gauge(
+    "replay_waiting_records", "Records that replays made due and that still wait.", ["destination"], registry=ENGINE
+)
 books_messages = Gauge(
     "books_messages",
     "Messages by where they stand for a destination: received is the sum of all the others.",

@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gainsight_destination.deliver import failures, jobs, outcomes, pauses, quota
+from gainsight_destination.deliver import failures, jobs, pauses, quota
 from gainsight_destination.deliver.forecast import NEARLY_FULL, Kind, forecast
 from gainsight_destination.destinations.contract import Outline
 from gainsight_destination.destinations.registry import outline
 from gainsight_destination.eventlog.backlog import read_bytes, unread_bytes
 from gainsight_destination.eventlog.contract import EventLog
-from gainsight_destination.records import counts
+from gainsight_destination.records import counts, replays
+from gainsight_destination.records.held_rows import held_rows
 from gainsight_destination.records.priorities import Priority
+from gainsight_destination.replay.service import told
 
 WORKSPACE: Final = 0
 UNKNOWN_SOURCE: Final = 0
@@ -139,7 +141,7 @@ def _destination_details(
     paused = pauses.select(connection, destination_id)
     failure = failures.select(connection, destination_id)
     used = quota.spent(connection, destination_id, now_ms)
-    rows = outcomes.held_rows(connection, destination_id)
+    rows = held_rows(connection, destination_id)
     records: dict[str, Counter[str]] = {}
     waiting: Counter[Kind] = Counter()
     priorities: Counter[str] = Counter()
@@ -184,6 +186,7 @@ def _destination_details(
             "dayShare": known and known.limits.calls_per_day,
         },
         "forecast": _forecast(known, waiting, priorities, used, now_ms) if known and state == "running" else None,
+        "replays": [told(connection, replay) for replay in replays.unfinished(connection, destination_id)],
         "uploads": {"hour": files_hour, "day": files_day, "records": under_way},
         "records": records,
         "rows": {

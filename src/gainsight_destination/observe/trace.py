@@ -13,6 +13,7 @@ from gainsight_destination.events.account_ids import doubt
 from gainsight_destination.events.message import GROUP_ID, Message, decode_body, message_id_text, messages_of
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.records import deliveries
+from gainsight_destination.records.past_rules import placed_anew
 from gainsight_destination.resolve.duplicates import find
 from gainsight_destination.resolve.facts import Fact
 from gainsight_destination.resolve.identities import ANONYMOUS, USER, IdentityGraph
@@ -38,6 +39,7 @@ def trace(
         return None
     _, offset, _, route_id = found
     (route,) = connection.execute("SELECT decisions FROM routes WHERE id = ?", (route_id,)).fetchone()
+    decisions = json.loads(route) | {str(id_): None for id_ in sorted(placed_anew(connection, offset))}
     message = message_at(offset)
     names = dict(connection.execute("SELECT id, name FROM destinations"))
     sources = dict(connection.execute("SELECT id, name FROM sources"))
@@ -52,7 +54,7 @@ def trace(
                 if reason is not None
                 else _Story(connection, log, by_id.get(int(destination_id))).tell(int(destination_id), offset, message)
             )
-            for destination_id, reason in json.loads(route).items()
+            for destination_id, reason in decisions.items()
         },
     }
 

@@ -77,11 +77,28 @@ NOTICES: Final[Mapping[str, str]] = {
     "option_unknown": "values that are no active option of their picklist, left out; send an option, or add it there",
     "null_skipped": "nulls for fields that Gainsight lets nobody empty, left out; the value before stays",
     "text_cut": "texts cut to their field's length",
-    "trigger_not_fired": "events older than triggerHours, or from an import, whose trigger was not fired",
+    "trigger_not_fired": "events older than triggerHours, or imported or replayed, whose trigger was not fired",
     "object_nearly_full": "objects with more than 80 % of the rows that Gainsight lets them hold",
     "upload_refused": "files that Gainsight refused; look at the job in bulkJobs. Their records go by calls",
     "internal_error": "requests set aside because of an internal error; please report them",
 }
+
+
+SKIPPED: Final[Mapping[str, str]] = {
+    "discarded": "that could not be used",
+    "duplicate": "that had come before",
+    "internal_error": "set aside because of a mistake of ours; please report it",
+    "not_connected": "of a source that is not connected to it",
+    "not_remembered": "resolved by an earlier version, of which too little is known to take them in",
+    "already_delivered": "that it got already; --again sends them once more",
+    "on_its_way": "that are on their way to it anyway",
+}
+"""Why a replay does nothing for a message, beside the reasons for which messages are filtered or parked."""
+
+
+def skip_words(reason: str) -> str:
+    """Why a replay skipped messages."""
+    return SKIPPED.get(reason) or REASONS["parked"].get(reason) or reason_words("filtered", reason)
 
 
 def reason_words(state: str, reason: str) -> str:

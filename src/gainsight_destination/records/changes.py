@@ -86,6 +86,7 @@ class RecordChanges:
         now_ms: int,
         bounds: Bounds,
         arrivals: Arrivals,
+        lanes_from: int = 0,
     ) -> None:
         self._connection = connection
         self._books = books
@@ -96,6 +97,7 @@ class RecordChanges:
         self._now_ms = now_ms
         self._bounds = bounds
         self._arrivals = arrivals
+        self._lanes_from = lanes_from
         self._behind: list[_Touched] = []
         self._shared: dict[str, dict[str, _Touched]] = defaultdict(dict)
         self._own: list[tuple[_Touched, Delivery]] = []
@@ -191,6 +193,11 @@ class RecordChanges:
             self._write_touched()
         self._forget_earlier_touches()
 
+    def touched(self) -> dict[int, tuple[str, str]]:
+        """(object, key) of every record that was touched, by id; asked after `flush`."""
+        touched = [*self._all_shared(), *(record for record, _ in self._own)]
+        return {record.id: (record.object, record.key) for record in touched}
+
     def _write_touched(self) -> None:
         live = self._touched_live() if self._arrivals.mixed else None
         self._look_up()
@@ -267,7 +274,7 @@ class RecordChanges:
                     delivery.own_record = next_id
                     next_id += 1
                     created.append(record)
-                    lanes[delivery.own_record] = delivery.identity_id
+                    lanes[delivery.own_record] = self._lanes_from + delivery.identity_id
                 record.id = delivery.own_record
         self._connection.executemany(
             "INSERT INTO records (id, destination_id, object, key, shared, state, presence, version, dirty_since_ms,"

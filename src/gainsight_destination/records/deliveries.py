@@ -104,6 +104,17 @@ def page(connection: sqlite3.Connection, destination_id: int, after_offset: int,
     return [_delivery(row) for row in rows]
 
 
+def stretch(
+    connection: sqlite3.Connection, destination_id: int, from_offset: int, until_offset: int
+) -> dict[int, Delivery]:
+    """Deliveries of a stretch of the log, by offset."""
+    rows = connection.execute(
+        f"{_SELECT} WHERE id >= ? AND id < ?",
+        (delivery_id(destination_id, from_offset), delivery_id(destination_id, until_offset)),
+    )
+    return {delivery.offset: delivery for delivery in map(_delivery, rows)}
+
+
 def parked(connection: sqlite3.Connection, destination_id: int, after_offset: int, limit: int) -> list[Delivery]:
     """Parked deliveries after an offset, in log order."""
     rows = connection.execute(
@@ -128,9 +139,12 @@ def parked_before(
 def update(connection: sqlite3.Connection, destination_id: int, delivery: Delivery) -> None:
     """Write what resolution and records made of a delivery."""
     connection.execute(
-        "UPDATE deliveries SET user_id = ?, account_id = ?, email_id = ?, state = ?, reason = ?, open_records = ?,"
-        " own_record = ?, parked_records = ?, dead_records = ?, without_account = ?, untrusted = ? WHERE id = ?",
+        "UPDATE deliveries SET said_account = ?, said_email = ?, user_id = ?, account_id = ?, email_id = ?, state = ?,"
+        " reason = ?, open_records = ?, own_record = ?, parked_records = ?, dead_records = ?, without_account = ?,"
+        " untrusted = ? WHERE id = ?",
         (
+            delivery.said_account,
+            delivery.said_email,
             delivery.user_id,
             delivery.account_id,
             delivery.email_id,

@@ -1,12 +1,17 @@
 """Keeps the order of records that are delivered one after another: only the first of a lane is due, the rest is queued.
 
 A lane is a user's. The next record of a lane has its turn when the one before it is clean or dead. A dead one that is
-tried again later stands beside its lane, which is a negative number then: it holds up nobody behind it.
+tried again later stands beside its lane, which is a negative number then: it holds up nobody behind it. What a replay
+sends has lanes of its own, so that a live message does not stand behind a month of old ones.
 """
 
 import json
 import sqlite3
 from collections.abc import Collection, Mapping
+from typing import Final
+
+REPLAY_LANES: Final = 1 << 40
+"""Added to the number of a user's lane: more than there will be identities."""
 
 
 def line_up(connection: sqlite3.Connection, destination_id: int, lanes: Mapping[int, int]) -> None:

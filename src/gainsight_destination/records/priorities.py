@@ -24,9 +24,15 @@ class Priority(IntEnum):
 
 
 class Arrivals:
-    """How the messages of some log entries, in order, came: live, or from archives."""
+    """How the messages of some log entries, in order, came: live, or from archives.
 
-    def __init__(self, entries: Sequence[LoggedEntry]) -> None:
+    `replayed`: they came long ago, and are looked at once more.
+    """
+
+    def __init__(self, entries: Sequence[LoggedEntry], *, replayed: bool = False) -> None:
+        if replayed:
+            self.mixed, self.priority = False, Priority.REPLAY
+            return
         archived = [logged for logged in entries if logged.entry.kind == EntryKind.ARCHIVE]
         self.mixed = 0 < len(archived) < len(entries)
         self.priority = Priority.BACKFILL if archived and not self.mixed else Priority.LIVE

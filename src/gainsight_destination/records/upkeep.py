@@ -6,14 +6,18 @@ the message itself is kept in the store.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
-from gainsight_destination.destinations.contract import Delivery, RecordDestination
+from gainsight_destination.destinations.contract import Delivery, Placement, RecordDestination
 from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.eventlog.receipt import first_received_since
 from gainsight_destination.events.message import decode_body, messages_of
 from gainsight_destination.events.original import original_of
 from gainsight_destination.records import corrections, deliveries
+from gainsight_destination.records.books import FILTERED
 from gainsight_destination.records.deliveries import OFFSETS
+from gainsight_destination.records.past_rules import PastRules, forgotten_as_filtered
 
 CHUNK: Final = 2_000
 STATEMENTS_KEPT: Final = 20
@@ -48,8 +52,21 @@ def settle(
         and delivery.state not in OPEN_STATES
         and _is_at_rest(connection, delivery)
     ]
+    past = PastRules(connection, destination_id)
+
+    def event_name(event_id: int) -> str:
+        (name,) = connection.execute("SELECT value FROM event_names WHERE id = ?", (event_id,)).fetchone()
+        return str(name)
+
+    of_message = [spec.name for spec in destination.objects if spec.of_message]
     for delivery in settled:
-        _freeze(connection, destination_id, destination, delivery)
+        placing = past.placing_of(delivery)
+        if placing is None:
+            placed = destination.place(delivery, event_name)
+        else:
+            placed = destination.place_as(delivery, event_name, placing)
+        _freeze(connection, destination_id, placed, delivery, of_message)
+    forgotten_as_filtered(connection, destination_id, [d for d in settled if d.state == FILTERED])
     deliveries.delete(connection, destination_id, settled)
     if len(chunk) < CHUNK or chunk[-1].received_at_ms >= oldest_movable_ms:
         return None
@@ -63,26 +80,24 @@ def _is_at_rest(connection: sqlite3.Connection, delivery: Delivery) -> bool:
 
 
 def _freeze(
-    connection: sqlite3.Connection, destination_id: int, destination: RecordDestination, delivery: Delivery
+    connection: sqlite3.Connection,
+    destination_id: int,
+    placed: Placement,
+    delivery: Delivery,
+    of_message: Sequence[str],
 ) -> None:
-    """What a message added to tallies stays in them; its own record goes with it."""
+    """What a message added to tallies stays in them; its own records, those of these objects too, go with it."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
     connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
     corrections.forget(connection, delivery.own_record)
-    for spec in destination.objects:
-        if spec.of_message:
-            for (record_id,) in connection.execute(
-                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?"
-                " RETURNING id",
-                (destination_id, spec.name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
-            ).fetchall():
-                corrections.forget(connection, record_id)
-
-    def event_name(event_id: int) -> str:
-        (name,) = connection.execute("SELECT value FROM event_names WHERE id = ?", (event_id,)).fetchone()
-        return str(name)
-
-    for contribution in destination.place(delivery, event_name).contributions:
+    for name in of_message:
+        for (record_id,) in connection.execute(
+            "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?"
+            " RETURNING id",
+            (destination_id, name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
+        ).fetchall():
+            corrections.forget(connection, record_id)
+    for contribution in placed.contributions:
         if contribution.tally_user is not None:
             connection.execute(
                 "UPDATE tallies SET frozen_first_at_ms = min(coalesce(frozen_first_at_ms, ?1), ?1),"
@@ -208,15 +223,7 @@ def drop_kept_messages(connection: sqlite3.Connection) -> None:
 def part_to_remove(log: EventLog, read_until: int, older_than_ms: int, max_bytes: int) -> int:
     """The offset before which retention may remove entries: by age, and by size as if entries were of one size."""
     start, end = log.start(), log.end()
-    until = start
-    low, high = start, min(end, read_until)
-    while low < high:  # the first entry young enough to stay, by bisection: entries are in order of receipt
-        middle = (low + high) // 2
-        logged = log.entry_of(middle)
-        if logged is not None and logged.entry.received_at_ms < older_than_ms:
-            low = until = min(logged.end, high)
-        else:
-            high = middle
+    until = first_received_since(log, older_than_ms, read_until)
     size = log.size_bytes()
     if size > max_bytes and end > start:
         until = max(until, start + round((end - start) * (size - max_bytes) / size))

@@ -33,6 +33,13 @@ class Coverage:
             events = self._events[source_id, day] = defaultdict(lambda: [0] * len(RULES))
         return events
 
+    def enter(self, destination_id: int, delivery: Delivery, in_properties: bool) -> None:
+        """A track event that a destination did not get before has its account."""
+        rule = rule_of(delivery)
+        said = PROPERTIES if in_properties else CONTEXT
+        events = self.of(delivery.source_id, delivery.received_at_ms // DAY_MS)[destination_id]
+        events[said if rule is None else rule] += 1
+
     def move(
         self, destination_id: int, delivery: Delivery, before: int | None, in_properties: Callable[[], bool]
     ) -> None:

@@ -1,5 +1,6 @@
 """Whose message is it, and on which account: the decision for one message and one destination."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from gainsight_destination.destinations.contract import Delivery, EventNames, Placement, RecordDestination
@@ -36,8 +37,18 @@ def resolve(delivery: Delivery, graph: IdentityGraph, names: Names) -> None:
         delivery.email_id = None if email is None else email.value
 
 
-def place(delivery: Delivery, destination: RecordDestination, event_name: EventNames) -> Placement:
-    """Which records a resolved message touches. An untrusted group call touches none, whatever the destination."""
+def place(
+    delivery: Delivery,
+    destination: RecordDestination,
+    event_name: EventNames,
+    placing: Mapping[str, str] | None = None,
+) -> Placement:
+    """Which records a resolved message touches. An untrusted group call touches none, whatever the destination.
+
+    `placing`: under these settings, if not under those of today.
+    """
     if delivery.untrusted and delivery.type == "group":
         return _UNTRUSTED
-    return destination.place(delivery, event_name)
+    if placing is None:
+        return destination.place(delivery, event_name)
+    return destination.place_as(delivery, event_name, placing)

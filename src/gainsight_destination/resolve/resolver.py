@@ -12,14 +12,16 @@ from functools import partial
 from operator import attrgetter
 from typing import Final
 
-from gainsight_destination.destinations.contract import Connected, Delivery
+from gainsight_destination.destinations.contract import Connected, Delivery, Placement
 from gainsight_destination.eventlog.contract import DAY_MS, EventLog, LoggedEntry
 from gainsight_destination.events.account_ids import doubt, normalise_account_id
 from gainsight_destination.events.message import GROUP_ID, Discarded, Message, messages_of, read_entry
 from gainsight_destination.records import deliveries, history
 from gainsight_destination.records.books import ACCEPTED, DISCARDED, DUPLICATES, FILTERED, Books
 from gainsight_destination.records.changes import RecordChanges
+from gainsight_destination.records.lanes import REPLAY_LANES
 from gainsight_destination.records.notices import note
+from gainsight_destination.records.past_rules import PastRules, keep_rules, note_days, note_not_taken_in
 from gainsight_destination.records.priorities import Arrivals
 from gainsight_destination.resolve import event_days
 from gainsight_destination.resolve.coverage import CONTEXT, FACT, NONE, PROPERTIES, Coverage, rule_of
@@ -35,6 +37,7 @@ from gainsight_destination.resolve.trust import UNTRUSTED_ACCOUNT_IGNORED, put_i
 
 WORKSPACE: Final = 0
 INTERNAL_ERROR: Final = "internal_error"
+DUPLICATE: Final = "duplicate"
 DAY_MINUTES: Final = DAY_MS // history.MINUTE_MS
 DEFAULT_ACCOUNT_NAMES: Final = ("accountId", "account_id")
 
@@ -62,12 +65,14 @@ class Resolver:
         limited: frozenset[int] = frozenset(),
     ) -> None:
         put_in_force(connection, limited)
+        keep_rules(connection, destinations)
         self._connection = connection
         self._log = log
         self._destinations = destinations
         self._duplicate_window_ms = duplicate_window_ms
         vocabularies = frozenset(c.destination.account_names for c in destinations)
         self._said = SaidReader({name for names in vocabularies for name in names} | set(DEFAULT_ACCOUNT_NAMES))
+        self._past_rules = {connected.id: PastRules(connection, connected.id) for connected in destinations}
         self._reads_all = {c.id for c in destinations if set(self._said.names) <= set(c.destination.account_names)}
         """Destinations for which an account counts under whatever name it is read."""
         self._router = Router(connection, destinations)
@@ -97,37 +102,39 @@ class Resolver:
 
     def resolve(self, entries: Sequence[LoggedEntry], now_ms: int) -> None:
         """Take in a batch of log entries; part of the caller's transaction."""
-        batch = _Batch(self, entries, now_ms)
+        batch = Batch(self, entries, now_ms)
         batch.run()
         self._graph.trim()
 
     def set_aside(self, logged: LoggedEntry) -> None:
         """Count the messages of an entry that cannot be resolved, and go on after it. They stay in the log."""
-        _Batch(self, (logged,), logged.entry.received_at_ms).set_aside()
+        Batch(self, (logged,), logged.entry.received_at_ms).set_aside()
 
     def resolve_parked(self, connected: Connected, after_offset: int, now_ms: int, limit: int = 2_000) -> int | None:
         """Resolve a destination's parked messages after an offset again; where to go on, None at the end."""
-        return _Batch(self, (), now_ms).resolve_parked(connected, after_offset, limit)
+        return Batch(self, (), now_ms).resolve_parked(connected, after_offset, limit)
 
     def review(self, connected: Connected, now_ms: int, limit: int = 2_000) -> bool:
         """Resolve some of a destination's messages again, if trust has changed since; whether there were any to see."""
         after_offset = review_after(self._connection, connected.id)
         if after_offset is None or not connected.destination.windows.movable:
             return False
-        go_on_after = _Batch(self, (), now_ms).review(connected, after_offset, limit)
+        go_on_after = Batch(self, (), now_ms).review(connected, after_offset, limit)
         reviewed(self._connection, connected.id, go_on_after)
         self._graph.trim()
         return True
 
     def expire_parked(self, now_ms: int, limit: int = 2_000) -> int:
         """End the waiting of messages parked longer than their destination allows; how many were ended."""
-        return _Batch(self, (), now_ms).expire(limit)
+        return Batch(self, (), now_ms).expire(limit)
 
 
-class _Batch:
-    """The work of one transaction."""
+class Batch:
+    """The work of one transaction. `replayed`: the destination for which earlier messages are looked at once more."""
 
-    def __init__(self, resolver: Resolver, entries: Sequence[LoggedEntry], now_ms: int) -> None:
+    def __init__(
+        self, resolver: Resolver, entries: Sequence[LoggedEntry], now_ms: int, replayed: int | None = None
+    ) -> None:
         self._r = resolver
         self._connection = resolver._connection
         self._entries = entries
@@ -148,7 +155,9 @@ class _Batch:
         (self._revision,) = self._connection.execute(
             "UPDATE reader SET revision = revision + 1 RETURNING revision"
         ).fetchone()
-        arrivals = Arrivals(entries)
+        self._seen: dict[int, set[int]] = {}
+        """Earlier messages that this transaction resolved already, by destination."""
+        arrivals, again = Arrivals(entries), Arrivals((), replayed=True)
         self._changes = {
             connected.id: RecordChanges(
                 self._connection,
@@ -159,7 +168,8 @@ class _Batch:
                 revision=self._revision,
                 now_ms=now_ms,
                 bounds=_Bounds(resolver, connected),
-                arrivals=arrivals,
+                arrivals=again if connected.id == replayed else arrivals,
+                lanes_from=REPLAY_LANES if connected.id == replayed else 0,
             )
             for connected in resolver._destinations
         }
@@ -188,6 +198,7 @@ class _Batch:
         source_id, count = logged.entry.source_id, logged.entry.count
         self._count_read()
         self._enter(source_id, DISCARDED, INTERNAL_ERROR, count)
+        note_not_taken_in(self._connection, range(logged.offset, logged.end), INTERNAL_ERROR)
         self._notice(INTERNAL_ERROR, "", logged.offset)
         self._finish()
 
@@ -233,6 +244,8 @@ class _Batch:
         counted: Counter[int] = Counter(message.source_id for message, _ in duplicates)
         for source_id, count in counted.items():
             self._enter(source_id, DUPLICATES, "", count)
+        if duplicates:
+            note_not_taken_in(self._connection, [message.offset for message, _ in duplicates], DUPLICATE)
         for message, original in duplicates:
             if original is not None and _content(original) != _content(message):
                 self._notice("message_id_conflict", "", message.offset)
@@ -406,7 +419,7 @@ class _Batch:
         for connected in self._r._destinations:
             if not connected.destination.windows.movable:
                 continue
-            seen: set[int] = set()
+            seen = self._seen.setdefault(connected.id, set())
             for received_at_ms, scopes in self._scopes.items():
                 for scope in _merged(scopes):
                     self._resolve_scope(connected, scope, received_at_ms, seen)
@@ -421,7 +434,7 @@ class _Batch:
             self._connection, connected.id, scope.identity_id, *scope.interval, since_ms
         ):
             movable_since_ms = received_at_ms - _movable_ms(delivery, connected)
-            is_new = delivery.offset >= self._entries[0].offset
+            is_new = bool(self._entries) and delivery.offset >= self._entries[0].offset
             if is_new or delivery.offset in seen or delivery.received_at_ms < movable_since_ms:
                 continue
             seen.add(delivery.offset)
@@ -431,17 +444,39 @@ class _Batch:
         """Resolve a message again; whether that changed anything."""
         destination = connected.destination
         resolved, was_untrusted, rule = _resolved(delivery), delivery.untrusted, rule_of(delivery)
-        before = place(delivery, destination, self._r.event_name)
+        before = self._placed(delivery, connected)
         resolve(delivery, self._r._graph, destination.account_names)
         if resolved == _resolved(delivery):
             return False
         if delivery.untrusted and not was_untrusted:
             self._notice_untrusted(delivery)
-        self._changes[connected.id].replace(delivery, before, place(delivery, destination, self._r.event_name))
-        if delivery.type == "track":
-            named = partial(self._names_account, delivery.offset, destination.account_names)
-            self._coverage.move(connected.id, delivery, rule, named)
+        self._place_again(delivery, connected, before)
+        self._cover_again(delivery, connected, rule)
         return True
+
+    def _placed(self, delivery: Delivery, connected: Connected) -> Placement:
+        """Which records an earlier message touches, under the settings under which it was placed last."""
+        return place(
+            delivery,
+            connected.destination,
+            self._r.event_name,
+            self._r._past_rules[connected.id].placing_of(delivery),
+        )
+
+    def _place_again(self, delivery: Delivery, connected: Connected, before: Placement) -> Placement:
+        """Move an earlier message from the records that it touched to those that it touches today."""
+        after = place(delivery, connected.destination, self._r.event_name)
+        self._changes[connected.id].replace(delivery, before, after)
+        past = self._r._past_rules[connected.id]
+        if past.differing(delivery.offset) is not None:
+            past.place_now(delivery.offset)
+        return after
+
+    def _cover_again(self, delivery: Delivery, connected: Connected, rule: int | None) -> None:
+        """A track event may have its account by another rule than before."""
+        if delivery.type == "track":
+            named = partial(self._names_account, delivery.offset, connected.destination.account_names)
+            self._coverage.move(connected.id, delivery, rule, named)
 
     def _names_account(self, offset: int, names: Names) -> bool:
         """Whether the properties of an earlier track event name an account, as far as the log still tells."""
@@ -474,11 +509,11 @@ class _Batch:
                 if self._correct(delivery, connected):
                     continue
                 if delivery.open_records or not windows.parked_then_deliver:
-                    changes.drop(delivery, place(delivery, connected.destination, self._r.event_name))
+                    changes.drop(delivery, self._placed(delivery, connected))
                 else:
-                    before = place(delivery, connected.destination, self._r.event_name)
+                    before = self._placed(delivery, connected)
                     delivery.without_account = True
-                    changes.replace(delivery, before, place(delivery, connected.destination, self._r.event_name))
+                    self._place_again(delivery, connected, before)
             ended += len(overdue)
         self._finish()
         return ended
@@ -492,7 +527,16 @@ class _Batch:
         self._coverage.flush(self._connection)
         note(self._connection, WORKSPACE, self._notices, self._notice_offsets)
         if self._entries:
+            note_days(self._connection, _days(self._entries))
             self._connection.execute("UPDATE reader SET next_offset = ?", (self._entries[-1].end,))
+
+
+def _days(entries: Sequence[LoggedEntry]) -> dict[int, int]:
+    """The UTC days of some entries, nearly always one, and the first offset of each."""
+    first, last = entries[0], entries[-1]
+    if first.entry.received_at_ms // DAY_MS == last.entry.received_at_ms // DAY_MS:
+        return {first.entry.received_at_ms // DAY_MS: first.offset}
+    return {logged.entry.received_at_ms // DAY_MS: logged.offset for logged in reversed(entries)}
 
 
 class _Bounds:
@@ -504,6 +548,7 @@ class _Bounds:
 
     def __call__(self, object_name: str, key: str, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
         destination = self._connected.destination
+        past = self._resolver._past_rules[self._connected.id]
         times = [
             delivery.at_ms
             for scope in self._resolver._graph.scopes_of(user_id, Interval(from_ms, until_ms))
@@ -511,7 +556,9 @@ class _Bounds:
                 self._resolver._connection, self._connected.id, scope.identity_id, *scope.interval, since_ms=0
             )
             if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
-            for contribution in place(delivery, destination, self._resolver.event_name).contributions
+            for contribution in place(
+                delivery, destination, self._resolver.event_name, past.placing_of(delivery)
+            ).contributions
             if contribution.tally_user == user_id and (contribution.object, contribution.key) == (object_name, key)
         ]
         return (min(times), max(times)) if times else None

@@ -4,9 +4,11 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gainsight_destination.destinations.contract import Connected
 from gainsight_destination.events.message import Message
+from gainsight_destination.records.past_rules import Rules
 from gainsight_destination.resolve.filters import (
     FILTERED_BY_ALLOWLIST,
     FILTERED_BY_CONSENT,
@@ -16,6 +18,9 @@ from gainsight_destination.resolve.filters import (
     consented,
     enabled_by_integrations,
 )
+
+NOT_CONNECTED: Final = "not_connected"
+"""The source of a message is not connected to a destination, which therefore never receives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Router:
     def __init__(self, connection: sqlite3.Connection, destinations: Sequence[Connected]) -> None:
         self._connection = connection
         self._destinations = destinations
+        self._rules = {connected.id: Rules.of(connected) for connected in destinations}
         self._allowlists = {connected.id: Allowlist(connected.destination.allowlist) for connected in destinations}
         self._asking = [connected for connected in destinations if connected.consent_categories]
         self._plain: dict[tuple[int, str, str | None, tuple[int, ...]], Route] = {}
@@ -50,6 +56,12 @@ class Router:
             route = self._plain[key] = self._decide(message)
         return route
 
+    def reason(self, message: Message, connected: Connected) -> str | None:
+        """Why a destination does not get a message today; None when it does."""
+        if message.source_id not in connected.source_ids:
+            return NOT_CONNECTED
+        return filter_reason(message, self._rules[connected.id], self._allowlists[connected.id])
+
     def _refused(self, message: Message) -> tuple[int, ...]:
         """Destinations that the end user did not consent to: few combinations, however consent is written."""
         return tuple(c.id for c in self._asking if not consented(message.consent, c.consent_categories))
@@ -64,7 +76,7 @@ class Router:
         for connected in self._destinations:
             if message.source_id not in connected.source_ids:
                 continue
-            reason = filter_reason(message, connected, self._allowlists[connected.id])
+            reason = filter_reason(message, self._rules[connected.id], self._allowlists[connected.id])
             if reason is None:
                 accepted.append(connected)
             else:
@@ -82,14 +94,14 @@ class Router:
         return route_id
 
 
-def filter_reason(message: Message, connected: Connected, allowlist: Allowlist) -> str | None:
-    """Why a destination does not get a message; None when it does. The order is Segment's: type, consent, the rest."""
-    destination = connected.destination
-    if not destination.supports(message.type):
+def filter_reason(message: Message, rules: Rules, allowlist: Allowlist) -> str | None:
+    """Why a destination of these rules, with the allowlist made of them, does not get a message of a source that is
+    connected to it; None when it does. The order is Segment's: type, consent, the rest."""
+    if message.type not in rules.types:
         return FILTERED_BY_TYPE
-    if not consented(message.consent, connected.consent_categories):
+    if not consented(message.consent, rules.consent_categories):
         return FILTERED_BY_CONSENT
-    if not enabled_by_integrations(message.integrations, destination.integration_name):
+    if not enabled_by_integrations(message.integrations, rules.integration_name):
         return FILTERED_BY_INTEGRATIONS
     if message.event is not None and not allowlist.allows(message.event):
         return FILTERED_BY_ALLOWLIST

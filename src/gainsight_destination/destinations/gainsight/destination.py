@@ -33,7 +33,16 @@ from gainsight_destination.destinations.contract import (
 )
 from gainsight_destination.destinations.gainsight import files, requests
 from gainsight_destination.destinations.gainsight.oauth import OAuthGrant
-from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, TRIGGER, USAGE, place
+from gainsight_destination.destinations.gainsight.placement import (
+    COMPANY,
+    EVENT,
+    PERSON,
+    TRIGGER,
+    USAGE,
+    place,
+    placing_of,
+    settings_placing,
+)
 from gainsight_destination.destinations.gainsight.projection import NOT_CORRECTED, Projection
 from gainsight_destination.destinations.gainsight.responses import (
     ADVICE,
@@ -149,6 +158,13 @@ class GainsightDestination:
 
     def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return place(delivery, self.settings, self._triggers, event_name)
+
+    @property
+    def placing(self) -> Mapping[str, str]:
+        return placing_of(self.settings)
+
+    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+        return place(delivery, settings_placing(self.settings, placing), self._triggers, event_name)
 
     # -- records to drafts
 

@@ -5,7 +5,7 @@ user's e-mail. track: an event row, the daily usage of its account, user, event 
 that it fires.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import structs
@@ -49,6 +49,27 @@ def place(delivery: Delivery, settings: GainsightSettings, triggers: Triggers, e
     if delivery.type == "group":
         return _place_group(delivery)
     return _place_identify(delivery)
+
+
+def placing_of(settings: GainsightSettings) -> Mapping[str, str]:
+    """What `place` depends on: where event rows are, and where daily usage is and of what grain. Stored."""
+    placing = {}
+    if settings.event_object is not None:
+        placing[EVENT] = settings.event_object
+    if settings.usage_object is not None:
+        placing[USAGE] = f"{settings.usage_object} by {settings.usage_grain}"
+    return placing or {SWITCHED_OFF: ""}
+
+
+def settings_placing(settings: GainsightSettings, placing: Mapping[str, str]) -> GainsightSettings:
+    """These settings, but that they place as others did."""
+    usage_object, _, grain = placing.get(USAGE, "").rpartition(" by ")
+    return structs.replace(
+        settings,
+        event_object=placing.get(EVENT),
+        usage_object=usage_object or None,
+        usage_grain="account" if grain == "account" else "user",
+    )
 
 
 def _place_track(delivery: Delivery, settings: GainsightSettings, fired: Sequence[str]) -> Placement:

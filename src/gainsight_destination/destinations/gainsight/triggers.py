@@ -2,8 +2,8 @@
 
 A trigger is one record, of one message, delivered by one call. Gainsight stores nothing that could be looked up, so
 when no answer comes it cannot be known whether the trigger fired: it is fired again, with the same `messageId`. Once it
-has fired it never fires again, whatever is learned later. What is old, or came from an archive, does not fire unless
-the settings say so: a person who is told of an event expects that it has just happened.
+has fired it never fires again, whatever is learned later. What is old, or came from an archive or a replay, does not
+fire unless the settings say so: a person who is told of an event expects that it has just happened.
 
 Where it comes from: Gainsight's page of the Events API for path, headers and body; clients in use for `topicName`.
 """
@@ -86,9 +86,10 @@ class Triggers:
 
     def _is_timely(self, reader: RecordReader, record: Record, delivery: Delivery) -> bool:
         """Whether the event had happened not long before it came to this, and came live. One tried again was timely."""
-        if reader.is_retried:
+        arrival = reader.arrival(record, delivery.offset)
+        if arrival == "retry":
             return True
-        if not self._settings.trigger_imported and reader.is_archived(delivery.offset):
+        if arrival != "live" and not self._settings.trigger_imported:
             return False
         return record.dirty_since_ms - delivery.at_ms <= self._settings.trigger_hours * HOUR_MS
 

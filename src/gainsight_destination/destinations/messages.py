@@ -82,6 +82,7 @@ class MessageDestination:
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
     token_grant: TokenGrant | None = None
+    advice: Mapping[str, str] = {}
     placing: Mapping[str, str] = {}
 
     def __init__(
@@ -109,6 +110,9 @@ class MessageDestination:
     def call_of(self, message_id: str, message: bytes, now_ms: int) -> Call:
         """The request that delivers a message; its body is added."""
         raise NotImplementedError
+
+    def why_not_corrected(self, object_name: str, field: str) -> str | None:
+        return "a message goes as it came; correct what takes it, then retry"
 
     def supports(self, message_type: str) -> bool:
         return message_type in self._types

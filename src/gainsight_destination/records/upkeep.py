@@ -14,7 +14,7 @@ from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.receipt import first_received_since
 from gainsight_destination.events.message import decode_body, messages_of
 from gainsight_destination.events.original import original_of
-from gainsight_destination.records import deliveries
+from gainsight_destination.records import corrections, deliveries
 from gainsight_destination.records.books import FILTERED
 from gainsight_destination.records.deliveries import OFFSETS
 from gainsight_destination.records.past_rules import PastRules, forgotten_as_filtered
@@ -89,10 +89,14 @@ def _freeze(
     """What a message added to tallies stays in them; its own records, those of these objects too, go with it."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
     connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
-    connection.executemany(
-        "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?",
-        [(destination_id, name, f"{delivery.offset}/", f"{delivery.offset}0") for name in of_message],  # 0 is after /
-    )
+    corrections.forget(connection, delivery.own_record)
+    for name in of_message:
+        for (record_id,) in connection.execute(
+            "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?"
+            " RETURNING id",
+            (destination_id, name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
+        ).fetchall():
+            corrections.forget(connection, record_id)
     for contribution in placed.contributions:
         if contribution.tally_user is not None:
             connection.execute(

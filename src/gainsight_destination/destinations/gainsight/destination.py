@@ -43,8 +43,9 @@ from gainsight_destination.destinations.gainsight.placement import (
     placing_of,
     settings_placing,
 )
-from gainsight_destination.destinations.gainsight.projection import Projection
+from gainsight_destination.destinations.gainsight.projection import NOT_CORRECTED, Projection
 from gainsight_destination.destinations.gainsight.responses import (
+    ADVICE,
     NO_COMPANY,
     NO_ROW,
     NO_ROWS,
@@ -81,6 +82,7 @@ class GainsightDestination:
     """One configured Gainsight tenant."""
 
     integration_name = INTEGRATION_NAME
+    advice: Mapping[str, str] = ADVICE
     account_names: tuple[str, ...]
 
     def __init__(self, settings: GainsightSettings) -> None:
@@ -143,6 +145,11 @@ class GainsightDestination:
         if settings.client_id is None or settings.client_secret is None:
             return None
         return OAuthGrant(settings.client_id, settings.client_secret)
+
+    def why_not_corrected(self, object_name: str, field: str) -> str | None:
+        if object_name == COMPANY and field == self.settings.account_field:
+            return "it is the key"
+        return NOT_CORRECTED.get(object_name, {}).get(field)
 
     # -- messages to records
 

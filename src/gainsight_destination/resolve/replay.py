@@ -272,8 +272,8 @@ class _Chunk(Batch):
         if not stand.resolved:
             self._cover(delivery, said)
         else:
-            without = structs.replace(delivery, account_id=None, said_account=None)
-            lacked = place(without, self._connected.destination).reason == stand.reason
+            without, destination = structs.replace(delivery, account_id=None), self._connected.destination
+            lacked = place(without, destination).reason == stand.reason != place(delivery, destination).reason
             self._cover_again(delivery, self._connected, NONE if lacked else rule_of(delivery))
         return _why_nothing(self._place_again(delivery, self._connected, Placement()))
 

@@ -122,7 +122,8 @@ async def test_the_record_that_was_refused_is_buried(tmp_path: Path) -> None:
         one, two = await account_of(delivery), await account_of(delivery, 1)
         delivery.send(group("u", one, {"industry": "Energy"}), group("u", two, {"name": "x"}))
         await delivery.drain()
-        await delivery.sandbox.control("PUT", "schema/company/fields/Industry", {"nillable": False})
+        rule = {"fault": "400", "match": {"method": "PUT", "path": "/v1/data/objects/*"}}
+        await delivery.sandbox.control("PUT", "faults", {"rules": [rule]})
         delivery.send(group("u", one, {"industry": "Energy"}), group("u", two, {"industry": None}))
         await delivery.drain()
         ((name, request),) = await delivery.read("SELECT record_key, request FROM dead_letters")
@@ -204,9 +205,10 @@ async def test_a_dead_record_with_steady_messages_costs_few_calls(tmp_path: Path
     """Each new message gives a dead record another chance, after a wait that doubles; one letter tells of it."""
     async with delivery_at_sandbox(tmp_path) as delivery:
         account = await account_of(delivery)
-        await delivery.sandbox.control("PUT", "schema/company/fields/Industry", {"nillable": False})
-        for _ in range(60):
-            delivery.send(group("u", account, {"industry": None}))
+        rule = {"fault": "400", "match": {"method": "PUT", "path": "/v1/data/objects/*"}}
+        await delivery.sandbox.control("PUT", "faults", {"rules": [rule]})
+        for turn in range(60):
+            delivery.send(group("u", account, {"industry": f"Industry {turn}"}))
             await delivery.resolve()
             await delivery.step_until(minutes=10 / 60)
         refused = [call for call in await delivery.sandbox.calls() if call["status"] == 400]

@@ -76,6 +76,25 @@ async def test_refused_calls_stand_where_they_were_made(tmp_path: Path) -> None:
     assert values(found, "calls", "gainsight")[refused.index(1)] >= 1
 
 
+def test_the_lag_of_a_minute_is_its_longest(pipeline: Pipeline) -> None:
+    """Of several waits in one minute, and in one hour, the longest is shown."""
+    for waited_ms in (5_000, 90_000, 2_000):
+        pipeline.send(track("ana"), received_at_ms=NOW_MS - waited_ms)
+    pipeline.resolve(max_messages=1)
+    for step_ms in (MINUTE_MS, HOUR_MS):
+        assert values(history(pipeline.connection, NOW_MS, NOW_MS + step_ms, step_ms), "lag_ms") == [90_000]
+
+
+async def test_a_call_that_pauses_everything_has_its_end(tmp_path: Path) -> None:
+    """How a call ended is known at once, also if nothing is written after it."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        await delivery.sandbox.control("PUT", "faults", [{"fault": "403", "times": 1}])
+        delivery.send(track("ana", properties={"accountId": ACCOUNT}))
+        await delivery.resolve()
+        await delivery.step_until(minutes=1)
+        assert await delivery.read("SELECT outcome FROM calls") == [("403",)]
+
+
 def test_what_is_old_is_let_go(pipeline: Pipeline) -> None:
     """Minutes go after 48 hours, hours after 90 days."""
     minute = NOW_MS // MINUTE_MS

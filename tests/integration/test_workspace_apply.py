@@ -361,3 +361,20 @@ def test_stored_secret_works_in_its_place_only(apply: Apply, data: Path) -> None
         connection.execute("UPDATE destinations SET name = 'other'")
     with pytest.raises(SecretKeyError, match="cannot be decrypted"):
         loaded(data)
+
+
+def test_oauth_takes_the_place_of_the_access_key(apply: Apply, data: Path) -> None:
+    """A file that gives the other credential takes the stored one away; a secret left out keeps its stored value."""
+    apply()
+    oauth = FILE.replace(
+        "accessKey: ${GAINSIGHT_ACCESS_KEY}", "clientId: an-id\n      clientSecret: hush-hush-hush-hush"
+    )
+    assert set(apply(oauth).changes) >= {'destination "gainsight": set clientSecret'}
+    assert loaded(data).destinations[0].settings.keys() & {"accessKey", "clientId", "clientSecret"} == {
+        "clientId",
+        "clientSecret",
+    }
+    assert apply(oauth.replace("\n      clientSecret: hush-hush-hush-hush", "")).changes == ()
+    apply()
+    assert "clientSecret" not in loaded(data).destinations[0].settings
+    assert "hush" not in str(audit(data))

@@ -25,6 +25,8 @@ PERSON = {
     "timezone": "Timezone",
 }
 NEVER_CLEARED = ("Name", "Email")
+WORDS = {"true": True, "yes": True, "y": True, "t": True, "on": True, "1": True}
+WORDS |= {"false": False, "no": False, "n": False, "f": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,18 @@ class MisfitError(Exception):
 
 
 def fit(value: Any, field: Field) -> Any:
-    """Numeric text becomes a number, "true" and "false" become booleans, dates are read as ISO 8601 or epoch numbers, a
-    picklist takes an active label in any letter case, lists and objects become JSON text; text longer than the field
-    is cut. Null clears."""
+    """Numeric text becomes a number, the usual words, 1 and 0 become booleans, dates are read as ISO 8601 or epoch
+    numbers, a picklist takes an active label in any letter case, lists and objects become JSON text; text longer than
+    the field is cut, and holds no NUL. Null clears."""
     if value is None:
         return None
     if field.type == "number":
         return number(value)
     if field.type == "boolean":
-        if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-            return value.strip().lower() == "true"
-        if isinstance(value, bool):
-            return value
+        if isinstance(value, str):
+            value = WORDS.get(value.strip().lower())
+        if isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1)):
+            return bool(value)
         raise MisfitError
     if field.type in ("date", "datetime"):
         at_ms = moment_ms(value)
@@ -76,7 +78,9 @@ def number(value: Any) -> float:
 
 
 def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def mapping_of(standard: Mapping[str, str], explicit: Mapping[str, str]) -> dict[str, list[str]]:

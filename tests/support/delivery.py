@@ -25,6 +25,7 @@ from gainsight_destination.store.database import Database, connect
 from gainsight_destination.testing import ManualClock
 from tests.support.pipeline import ACCESS_KEY, NOW_MS, WINDOW_MS, Pipeline
 
+SECRETS = ("accessKey", "clientSecret", "sharedSecret", "secret")
 EVENTS, USAGE = "Segment_Event__gc", "Segment_Usage_Daily__gc"
 
 
@@ -49,6 +50,8 @@ class Delivery:
         self.directory = directory
         self.destination_type = destination_type
         usual = {"accessKey": ACCESS_KEY, "domain": sandbox.url, "flushSeconds": 1}
+        if "clientId" in settings:
+            del usual["accessKey"]
         self.settings: dict[str, Any] = {**(usual if destination_type == "gainsight" else {}), **settings}
         self.version = 0
         self.open()
@@ -82,7 +85,7 @@ class Delivery:
         ).result()
 
     def _store_settings(self, connection: sqlite3.Connection) -> None:
-        plain = {name: value for name, value in self.settings.items() if name not in ("accessKey", "secret")}
+        plain = {name: value for name, value in self.settings.items() if name not in SECRETS}
         connection.execute(
             "UPDATE destinations SET type = ?, settings = ? WHERE id = 1", (self.destination_type, json.dumps(plain))
         )

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gainsight_destination.destinations.gainsight.schema import Field as ProductField
 from gainsight_destination.destinations.gainsight.schema import Schema
+from gainsight_destination.destinations.gainsight.values import Field as ProductField
+from gainsight_destination.destinations.gainsight.values import option_labels
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.observe.status import status
 from tests.oracle.accounts import account_id
@@ -80,7 +81,7 @@ PRODUCT_SCHEMAS = {
                 field,
                 PRODUCT_TYPES.get(told.type, told.type.upper()),
                 told.length,
-                labels={label.lower(): label for label in told.labels},
+                labels=option_labels([(label, ()) for label in told.labels]),
             )
             for field, told in FIELDS[name].items()
         },

@@ -11,8 +11,9 @@ from gainsight_destination.deliver.outcomes import Sent
 from gainsight_destination.deliver.reader import StoreReader
 from gainsight_destination.destinations.contract import Connected, Delivered, Draft, Outcome, Record
 from gainsight_destination.destinations.gainsight.destination import GainsightDestination
-from gainsight_destination.destinations.gainsight.schema import Field, Schema
+from gainsight_destination.destinations.gainsight.schema import Schema
 from gainsight_destination.destinations.gainsight.settings import parse_settings
+from gainsight_destination.destinations.gainsight.values import Field
 from gainsight_destination.eventlog.contract import Entry, EntryKind
 from gainsight_destination.eventlog.sqlite import SqliteEventLog
 from gainsight_destination.observe.status import status

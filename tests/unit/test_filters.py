@@ -2,7 +2,8 @@
 
 import pytest
 
-from gainsight_destination.resolve.filters import Allowlist, consented, enabled_by_integrations, to_no_case
+from gainsight_destination.events.event_names import to_no_case
+from gainsight_destination.resolve.filters import Allowlist, consented, enabled_by_integrations
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from gainsight_destination.destinations.gainsight.projection import (
     traits_of_fields,
     usage_digest,
 )
-from gainsight_destination.destinations.gainsight.schema import UNFIT, Field, Fitted, Schema, fit, parse_schema
+from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
+from gainsight_destination.destinations.gainsight.values import NO_OPTION, UNFIT, Field, Fitted, fit
 
 SCHEMA = Schema(
     "Company",
@@ -26,6 +27,7 @@ SCHEMA = Schema(
 )
 
 
+MULTI = Field("f", "MULTISELECTDROPDOWNLIST", labels={"gold": "Gold", "a, b": "A, B"})
 USAGE_KEY = "d6e1a5a97a1e5de9ef4696ca455ef76ac7e441a2"
 
 
@@ -44,7 +46,7 @@ def fields(*traits: dict[str, Any], explicit: dict[str, str] | None = None) -> d
         (5, Field("f", "STRING"), Fitted("5")),
         (True, Field("f", "STRING"), Fitted("true")),
         ({"a": [1]}, Field("f", "STRING"), Fitted('{"a":[1]}')),
-        ("toolong", Field("f", "STRING", length=3), Fitted("too", cut=True)),
+        ("toolong", Field("f", "STRING", length=3), Fitted("too", notice="text_cut")),
         (None, Field("f", "NUMBER"), Fitted(None)),
         (" 12 ", Field("f", "NUMBER"), Fitted(12)),
         ("1.5", Field("f", "CURRENCY"), Fitted(1.5)),
@@ -53,14 +55,51 @@ def fields(*traits: dict[str, Any], explicit: dict[str, str] | None = None) -> d
         ("inf", Field("f", "NUMBER"), UNFIT),
         (True, Field("f", "NUMBER"), UNFIT),
         ("TRUE", Field("f", "BOOLEAN"), Fitted(True)),
-        (1, Field("f", "BOOLEAN"), UNFIT),
+        (" Yes", Field("f", "BOOLEAN"), Fitted(True)),
+        ("off", Field("f", "BOOLEAN"), Fitted(False)),
+        (1, Field("f", "BOOLEAN"), Fitted(True)),
+        (2, Field("f", "BOOLEAN"), UNFIT),
+        ("maybe", Field("f", "BOOLEAN"), UNFIT),
+        (10**400, Field("f", "NUMBER"), UNFIT),
+        ("1,200", Field("f", "CURRENCY"), UNFIT),
+        ("$1,200.50", Field("f", "CURRENCY"), Fitted(1200.5)),
+        ("99 EUR", Field("f", "CURRENCY"), Fitted(99)),
+        ("-5 €", Field("f", "CURRENCY"), Fitted(-5)),
+        ("45%", Field("f", "PERCENTAGE"), Fitted(45)),
+        ("45%", Field("f", "NUMBER"), UNFIT),
+        (1772359200, Field("f", "DATE"), Fitted("2026-03-01")),
+        (1772359200000, Field("f", "DATETIME"), Fitted("2026-03-01T10:00:00.000Z")),
+        ("0001-01-01T00:00:00.5Z", Field("f", "DATETIME"), Fitted("0001-01-01T00:00:00.500Z")),
+        ("a\0b", Field("f", "STRING"), Fitted("ab")),
+        ("001A0000006Vm9rIAC", Field("f", "SFDCID", length=18), Fitted("001A0000006Vm9rIAC")),
+        ("001A0000006Vm9rIAC!", Field("f", "SFDCID", length=18), UNFIT),
+        ({"a": 1}, Field("f", "URL"), UNFIT),
+        ("1P02" + "A" * 32, Field("f", "LOOKUP"), UNFIT),
+        (None, Field("f", "LOOKUP"), Fitted(None)),
+        ('{"a": 1}', Field("f", "JSON"), Fitted('{"a": 1}')),
+        ("a", Field("f", "JSON"), Fitted('"a"')),
+        ([1], Field("f", "JSON", length=2), UNFIT),
+        ("a\0b\ud83d", Field("f", "STRING"), Fitted("ab\ufffd")),
+        (1_800_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
+        (1_800_000_000_000, Field("f", "DATETIME"), Fitted("2027-01-15T08:00:00.000Z")),
+        ("acme", Field("f", "LOOKUP"), UNFIT),
+        (None, Field("f", "STRING", nillable=False), Fitted(ok=False, notice="null_skipped")),
+        (["Gold", "lead", "gold"], MULTI, Fitted(["Gold"], notice="option_unknown")),
+        ("gold; a, b", MULTI, Fitted(["Gold", "A, B"])),
+        ("gold,gold", MULTI, Fitted(["Gold"])),
+        ("a, b", MULTI, Fitted(["A, B"])),
+        ([], MULTI, Fitted(None)),
+        (["lead"], MULTI, NO_OPTION),
         ("2026-03-01T10:00:00+01:00", Field("f", "DATETIME"), Fitted("2026-03-01T09:00:00.000Z")),
         ("2026-03-01T10:00:00+01:00", Field("f", "DATE"), Fitted("2026-03-01")),
         ("soon", Field("f", "DATE"), UNFIT),
         (" Mo@Acme.Test", Field("f", "EMAIL"), Fitted("mo@acme.test")),
         ("mo", Field("f", "EMAIL"), UNFIT),
         ("gold", Field("f", "PICKLIST", labels={"gold": "Gold"}), Fitted("Gold")),
-        ("lead", Field("f", "PICKLIST", labels={"gold": "Gold"}), UNFIT),
+        ("free", Field("f", "PICKLIST"), Fitted("free")),
+        ("none", Field("f", "PICKLIST", labels={}), NO_OPTION),
+        (["gold"], Field("f", "PICKLIST", labels={"gold": "Gold"}), NO_OPTION),
+        ("lead", Field("f", "PICKLIST", labels={"gold": "Gold"}), NO_OPTION),
     ],
 )
 def test_fit(value: Any, target: Field, expected: Fitted) -> None:
@@ -145,5 +184,5 @@ def test_describe_is_read() -> None:
     )
     assert schema.fields["Name"] == Field("Name", "STRING", 250)
     assert not schema.can_write("Gsid")
-    assert schema.fields["Stage"].labels == {"won": "Won", "1i00x": "Won"}
+    assert schema.fields["Stage"].labels == {"Won": "Won", "won": "Won", "1i00x": "Won"}
     assert not schema.can_write("Absent")

@@ -150,8 +150,8 @@ ERROR = {
 @pytest.mark.parametrize(
     ("errors", "culprits"),
     [
-        ([[], [ERROR]], {1: ("GSOBJ_1012", "bad (field Stage)")}),
-        ([[ERROR], []], {0: ("GSOBJ_1012", "bad (field Stage)")}),
+        ([[], [ERROR]], {1: ("GSOBJ_1012", "bad (field Stage)", "Stage")}),
+        ([[ERROR], []], {0: ("GSOBJ_1012", "bad (field Stage)", "Stage")}),
         ([[ERROR]], {}),
         ([ERROR], {}),
         ([[ERROR], [ERROR]], {}),
@@ -159,7 +159,7 @@ ERROR = {
         ("odd", {}),
     ],
 )
-def test_culprits_are_named_only_beyond_doubt(errors: Any, culprits: dict[int, tuple[str, str]]) -> None:
+def test_culprits_are_named_only_beyond_doubt(errors: Any, culprits: dict[int, tuple[str, str, str]]) -> None:
     """Errors that may be those of any record name none; then the batch has to be told apart."""
     with pytest.raises(BatchRejectedError) as raised:
         read_answer(CALL, Answer(400, failure("GSOBJ_1012", "bad", data={"errors": errors}), ""))

@@ -39,7 +39,7 @@ def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(InvalidSettingsError) as caught:
         parse_settings({"domain": "ftp://x", "usageGrain": "day", "callsPerMinute": 0, "parkDays": "soon"})
     assert len(caught.value.problems) == 5
-    assert "accessKey is required" in caught.value.problems
+    assert "accessKey is required; or clientId and clientSecret, for OAuth" in caught.value.problems
 
 
 @pytest.mark.parametrize(
@@ -204,4 +204,28 @@ def test_catalog_names_what_there_is() -> None:
     with pytest.raises(UserError, match="there is gainsight"):
         entry_of("salesforce")
     assert {name for name, taken in CATALOG["gainsight"].methods.items() if taken} == {"identify", "track", "group"}
-    assert CATALOG["gainsight"].secret_settings == {"accessKey", "sharedSecret"}
+    assert CATALOG["gainsight"].secret_settings == {"accessKey", "clientSecret", "sharedSecret"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"accessKey": KEY, "clientId": "a", "clientSecret": "b"}, "accessKey and clientId are both given"),
+        ({"clientId": "a"}, "clientSecret is required with clientId"),
+        ({"clientSecret": "a"}, "clientId is required with clientSecret"),
+        ({}, "accessKey is required; or clientId and clientSecret, for OAuth"),
+    ],
+)
+def test_exactly_one_credential(settings: dict[str, str], says: str) -> None:
+    """Access Key or OAuth, and what is wrong is one sentence."""
+    with pytest.raises(InvalidSettingsError) as caught:
+        parse_settings({"domain": "https://acme.gainsightcloud.com", **settings})
+    (problem,) = caught.value.problems
+    assert problem.startswith(says)
+
+
+def test_oauth_settings_are_taken_and_masked() -> None:
+    """The key pair alone will do, and its secret does not show."""
+    settings = parse_settings({"domain": "https://acme.gainsightcloud.com", "clientId": "a", "clientSecret": "hush"})
+    assert (settings.access_key, settings.client_id, settings.client_secret) == (None, "a", "hush")
+    assert "hush" not in repr(settings)

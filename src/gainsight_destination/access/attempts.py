@@ -27,8 +27,8 @@ def held_back_ms(connection: sqlite3.Connection, *, account: str, address: str, 
     return max(waits)
 
 
-def failed(connection: sqlite3.Connection, *, account: str, address: str, now_ms: int) -> None:
-    """Count a failure."""
+def enter(connection: sqlite3.Connection, *, account: str, address: str, now_ms: int) -> None:
+    """Count an attempt as failed, until it is forgiven."""
     connection.execute("DELETE FROM attempts WHERE last_at_ms < ?", (now_ms - FORGOTTEN_MS,))
     connection.executemany(
         "INSERT INTO attempts VALUES (?, 1, ?)"
@@ -37,9 +37,12 @@ def failed(connection: sqlite3.Connection, *, account: str, address: str, now_ms
     )
 
 
-def forgive(connection: sqlite3.Connection, *, account: str) -> None:
-    """Somebody knew the password: their account starts anew. The address keeps its count."""
+def forgive(connection: sqlite3.Connection, *, account: str, address: str) -> None:
+    """Somebody knew the password: their account starts anew, and the address has failed once less."""
     connection.execute("DELETE FROM attempts WHERE digest = ?", (_digest("account", account),))
+    connection.execute(
+        "UPDATE attempts SET failures = failures - 1 WHERE digest = ? AND failures > 0", (_digest("address", address),)
+    )
 
 
 def _digest(kind: str, name: str) -> bytes:

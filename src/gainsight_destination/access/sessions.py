@@ -3,9 +3,8 @@
 import sqlite3
 from typing import Final, NamedTuple
 
-from gainsight_destination.access.attempts import failed, forgive, held_back_ms
-from gainsight_destination.access.passwords import is_right
-from gainsight_destination.access.people import Person, by_email, by_id
+from gainsight_destination.access.attempts import enter, forgive, held_back_ms
+from gainsight_destination.access.people import Person, by_id
 from gainsight_destination.access.secrets import digest_of, new_word
 
 IDLE_MS: Final = 12 * 3_600_000
@@ -28,20 +27,38 @@ class Held(NamedTuple):
     seconds: int
 
 
-def sign_in(
-    connection: sqlite3.Connection, *, email: str, password: str, address: str, now_ms: int
-) -> str | Held | None:
-    """The word for the cookie; None when e-mail and password do not belong together, whichever is wrong."""
+class Attempt(NamedTuple):
+    """A sign-in that is looked at: the stored password, or None when there is none to compare with."""
+
+    person_id: int | None
+    password: str | None
+
+
+def begin_sign_in(connection: sqlite3.Connection, *, email: str, address: str, now_ms: int) -> Attempt | Held:
+    """Count the attempt, and say what the password has to be compared with.
+
+    It is counted before it is looked at, so that many at once are not tried for the price of one; and it is looked at
+    outside of the transaction, since that takes long.
+    """
     account = email.strip().lower()
     if wait_ms := held_back_ms(connection, account=account, address=address, now_ms=now_ms):
         return Held(-(-wait_ms // 1000))
-    person = by_email(connection, account)
-    row = connection.execute("SELECT password FROM people WHERE email = ?", (account,)).fetchone()
-    if not is_right(row[0] if row else None, password) or person is None or not person.enabled:
-        failed(connection, account=account, address=address, now_ms=now_ms)
+    enter(connection, account=account, address=address, now_ms=now_ms)
+    row = connection.execute("SELECT id, password FROM people WHERE email = ? AND enabled", (account,)).fetchone()
+    return Attempt(None, None) if row is None else Attempt(*row)
+
+
+def end_sign_in(
+    connection: sqlite3.Connection, attempt: Attempt, *, email: str, address: str, now_ms: int
+) -> str | None:
+    """The password was right: the word for the cookie. None if the person was shut out or changed it meanwhile."""
+    row = connection.execute(
+        "SELECT id FROM people WHERE id = ? AND password = ? AND enabled", (attempt.person_id, attempt.password)
+    ).fetchone()
+    if row is None:
         return None
-    forgive(connection, account=account)
-    return open_session(connection, person.id, now_ms)
+    forgive(connection, account=email.strip().lower(), address=address)
+    return open_session(connection, row[0], now_ms)
 
 
 def open_session(connection: sqlite3.Connection, person_id: int, now_ms: int) -> str:

@@ -121,10 +121,14 @@ def _pause(pause: Mapping[str, Any]) -> list[str]:
     since, again = clock_time(pause["since"]), clock_time(pause["retryAt"])
     if "redirects" in pause["reason"]:
         advice = "correct `domain` in the workspace file and run `workspace apply`"
+    elif "sharedSecret" in pause["reason"]:
+        advice = "put a good sharedSecret and tenantId into the workspace file and run `workspace apply`"
     elif pause["object"]:
         advice = "`check` lists what to create"
     elif "IP address" in pause["reason"]:
         advice = "add this server's address to the key's allow-list in Gainsight"
+    elif "OAuth" in pause["reason"] and "Access Key" not in pause["reason"]:
+        advice = "put a good clientId and clientSecret into the workspace file and run `workspace apply`"
     else:
         advice = "put a good key into the workspace file and run `workspace apply`"
     return [

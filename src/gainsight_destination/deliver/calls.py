@@ -15,6 +15,7 @@ from gainsight_destination.clock import Clock
 from gainsight_destination.deliver import call_book, quota, references
 from gainsight_destination.deliver.call_book import Ended
 from gainsight_destination.deliver.outcomes import LONGEST_JOB_MS
+from gainsight_destination.deliver.tokens import TokenKeeper
 from gainsight_destination.destinations.contract import (
     Answer,
     Call,
@@ -22,6 +23,7 @@ from gainsight_destination.destinations.contract import (
     Record,
     RecordDestination,
     Reference,
+    Token,
     TransientError,
 )
 from gainsight_destination.observe import metrics
@@ -76,11 +78,23 @@ class EngineCalls:
             trust_env=False,
             transport=transport,
         )
+        grant = destination.token_grant
+        self._tokens = None if grant is None else TokenKeeper(grant, clock, self._send)
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def send(self, call: Call, about: Sequence[Record] = ()) -> Answer:
+        if self._tokens is None:
+            return await self._send(call, about)
+        token = await self._tokens.token()
+        answer = await self._send(call, about, token)
+        if self._tokens.drop_refused(token, answer):
+            answer = await self._send(call, about, await self._tokens.token())
+        return answer
+
+    async def _send(self, call: Call, about: Sequence[Record] = (), token: Token | None = None) -> Answer:
+        headers = call.headers if token is None else (*call.headers, *token.headers)
         spent = await self._spend(call, about)
         while not quota.still_in(
             spent.minute, self._limits, self._clock.now_ms()
@@ -91,7 +105,7 @@ class EngineCalls:
         try:
             async with asyncio.timeout(seconds):
                 response = await self._client.request(
-                    call.method, call.path, params=call.query or None, headers=call.headers, **_payload(call)
+                    call.method, call.path, params=call.query or None, headers=headers, **_payload(call)
                 )
             answer = _answer(response)
         except TimeoutError as error:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gainsight_destination.destinations.contract import Delivery, Statement
-from gainsight_destination.eventlog.contract import EventLog
+from gainsight_destination.eventlog.contract import EntryKind, EventLog
 from gainsight_destination.events.message import Message, decode_body, messages_of
 from gainsight_destination.events.original import original_of
 from gainsight_destination.records import deliveries
+from gainsight_destination.records.priorities import Priority
 from gainsight_destination.resolve.identities import ANONYMOUS, IdentityGraph
 
 
@@ -69,6 +70,16 @@ class StoreReader:
             return decode_body(row[0])
         message = self._messages_around(offset).get(offset)
         return None if message is None else decode_body(message.body)
+
+    def is_archived(self, offset: int) -> bool:
+        logged = self._log.entry_of(offset)
+        if logged is None:  # the log does not hold it any more: what the record was worth tells
+            return self._priority > Priority.RETRY
+        return logged.entry.kind == EntryKind.ARCHIVE
+
+    @property
+    def is_retried(self) -> bool:
+        return self._priority == Priority.RETRY
 
     def original(self, offset: int) -> bytes | None:
         row = self._connection.execute("SELECT message FROM kept_originals WHERE offset = ?", (offset,)).fetchone()

@@ -14,7 +14,7 @@ import asyncio
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -47,6 +47,7 @@ from gainsight_destination.destinations.contract import (
     Presence,
     QuotaSpentError,
     Reference,
+    Refusal,
     Rejected,
     ThrottledError,
     TransientError,
@@ -62,13 +63,24 @@ TELL_APART_AFTER: Final = 3
 """Failures without a verdict after which a batch is told apart: one record may be what breaks the other side."""
 FIND_REFERENCES: Final = 50
 FIND_EVERY_MS: Final = 60_000
-FORGET_METADATA_EVERY_MS: Final = 300_000
+DOUBT_EVERY_MS: Final = 300_000
+"""How long a refusal that new metadata did not mend counts as one of the data."""
+UNTOLD: Final = "*"
+"""Stands for the field of a refusal of several records that does not say which."""
 OPEN_JOBS: Final = 3
 """Asynchronous requests under way at once: more would only be polled for."""
 WRITTEN_TOGETHER: Final = 1_000
 """Outcomes of a job in one transaction: a file's are many."""
 
 _log = structlog.get_logger(__name__)
+
+
+class Doubt(NamedTuple):
+    """A refusal for which the object's metadata may be to blame: a field may be gone, or of another type now."""
+
+    object: str
+    code: str
+    field: str
 
 
 class Situation(NamedTuple):
@@ -107,7 +119,7 @@ class DeliveryWorker:
         )
         self._uploads = Uploads(database, log, clock, connected, self._calls)
         self._referenced = {spec.name for spec in connected.destination.objects if spec.referenced}
-        self._forgot_at_ms: dict[str, int] = {}
+        self._doubted_at_ms: dict[Doubt, int] = {}
         self._failures: Counter[str] = Counter()
         self._told_of_failure = True  # perhaps before this start
         self._object_not_before_ms: dict[str, int] = {}
@@ -210,6 +222,7 @@ class DeliveryWorker:
 
     async def _deliver(self, batch: Batch, paused: Mapping[str, Pause]) -> None:
         drafts: list[Draft] = []
+        began_at_ms = self._clock.now_ms()
         try:
             await self._destination.prepare(batch.object.name, self._calls, self._clock.now_ms())
             drafts = await self._database.read(
@@ -229,9 +242,7 @@ class DeliveryWorker:
                     await self._write(drafts, await self._destination.deliver(drafts, self._calls, batch.worthwhile))
             self._failures.clear()
         except BatchRejectedError as error:
-            if not batch.told_apart:
-                self._doubt_metadata(batch.object.name)
-            await self._write(drafts, self._rejected(drafts, error))
+            await self._write(drafts, self._rejected(batch.object.name, drafts, error, began_at_ms))
         except MisconfiguredError as error:
             self._destination.forget_metadata(batch.object.name)
             await self._settle_presence(batch, "absent")
@@ -283,18 +294,23 @@ class DeliveryWorker:
             )
         )
 
-    def _rejected(self, drafts: Sequence[Draft], error: BatchRejectedError) -> dict[int, Outcome]:
+    def _rejected(
+        self, object_name: str, drafts: Sequence[Draft], error: BatchRejectedError, began_at_ms: int
+    ) -> dict[int, Outcome]:
         """Bury the culprits if the answer names them, or the one record there was; tell the others apart."""
         answer = error.answer or Answer(0, None, "")
         sent = error.record_ids if error.record_ids is not None else tuple(draft.record.id for draft in drafts)
-        culprits = {0: (error.code, str(error))} | dict(error.culprits) if len(sent) == 1 else error.culprits
+        culprits = {0: Refusal(error.code, str(error))} | dict(error.culprits) if len(sent) == 1 else error.culprits
         smaller = None if culprits else max(1, len(sent) // 2)
+        said = culprits.values() or [Refusal(error.code, str(error), UNTOLD)]
+        in_doubt = self._in_doubt({Doubt(object_name, one.code, one.field) for one in said}, began_at_ms)
         found: dict[int, Outcome] = {}
         for draft in drafts:
             position = sent.index(draft.record.id) if draft.record.id in sent else None
-            if position is not None and position in culprits:
+            refusal = None if position is None else culprits.get(position)
+            if position is not None and refusal and Doubt(object_name, refusal.code, refusal.field) not in in_doubt:
                 call = _own_part(error.call, position)
-                found[draft.record.id] = Rejected(*culprits[position], call, answer)
+                found[draft.record.id] = Rejected(refusal.code, refusal.message, call, answer, refusal.field)
             else:
                 found[draft.record.id] = Deferred(
                     0,
@@ -341,12 +357,19 @@ class DeliveryWorker:
             lambda connection: outcomes.apply(connection, self._id, sent, {record.id: buried}, now_ms)
         )
 
-    def _doubt_metadata(self, object_name: str) -> None:
-        """Perhaps the object has changed since it was described: read it again, but not over and over."""
+    def _in_doubt(self, doubts: Set[Doubt], sent_at_ms: int) -> Set[Doubt]:
+        """Refusals that prove nothing yet: perhaps the object has changed since it was described.
+
+        Its metadata is read again, but not over and over; what was made with it since then, and is refused in the
+        same way, is refused for good.
+        """
         now_ms = self._clock.now_ms()
-        if now_ms - self._forgot_at_ms.get(object_name, 0) >= FORGET_METADATA_EVERY_MS:
-            self._forgot_at_ms[object_name] = now_ms
-            self._destination.forget_metadata(object_name)
+        known = {doubt: at_ms for doubt, at_ms in self._doubted_at_ms.items() if now_ms - at_ms < DOUBT_EVERY_MS}
+        new = doubts - known.keys()
+        for doubt in new:
+            self._destination.forget_metadata(doubt.object)
+        self._doubted_at_ms = known | dict.fromkeys(new, now_ms)
+        return new | {doubt for doubt in doubts & known.keys() if sent_at_ms < known[doubt]}
 
     async def _poll(self, job: jobs.Job) -> None:
         now_ms = self._clock.now_ms()
@@ -366,10 +389,22 @@ class DeliveryWorker:
         if found is None:
             await self._database.write(lambda connection: jobs.look_later(connection, job, now_ms))
             return
+        found = self._reconsidered(job, found)
         for start in range(0, len(parts), WRITTEN_TOGETHER):
             some = parts[start : start + WRITTEN_TOGETHER]
             ended = job if start + WRITTEN_TOGETHER >= len(parts) else None
             await self._database.write(partial(self._write_parts, some, found, ended, now_ms))
+
+    def _reconsidered(self, job: jobs.Job, found: Mapping[int, Outcome]) -> dict[int, Outcome]:
+        """Outcomes of a job; records whose refusal is in doubt are tried again."""
+        doubts = {
+            record_id: Doubt(job.object, outcome.code, outcome.field)
+            for record_id, outcome in found.items()
+            if isinstance(outcome, Rejected)
+        }
+        in_doubt = self._in_doubt(set(doubts.values()), job.submitted_at_ms)
+        again = Deferred(0, "refused; its object may have changed")
+        return {**found, **{record_id: again for record_id, doubt in doubts.items() if doubt in in_doubt}}
 
     def _write_parts(
         self,

@@ -1,6 +1,6 @@
 """The catalog: every type of destination there is, and what may be configured about it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,14 @@ class CatalogEntry:
     """Every setting, as the console asks for it."""
     check: Callable[[Any, Calls], Awaitable[Report]] | None = None
     """Looks whether the other side is ready for these settings, if that can be asked. Raises QuotaSpentError."""
+    alternatives: tuple[frozenset[str], ...] = ()
+    """Groups of settings of which one is given; the first when none of them is."""
+
+    def secrets_beside(self, given: Collection[str]) -> frozenset[str]:
+        """The secret settings that may go with those that are given: not those of an alternative to them."""
+        chosen = [names for names in self.alternatives if not names.isdisjoint(given)] or self.alternatives[:1]
+        others = frozenset().union(*self.alternatives) - frozenset().union(*chosen)
+        return self.secret_settings - others
 
 
 GAINSIGHT = CatalogEntry(
@@ -48,6 +56,7 @@ GAINSIGHT = CatalogEntry(
     check=check_tenant,
     warnings=gainsight.warnings,
     secret_settings=gainsight.SECRET_SETTINGS,
+    alternatives=gainsight.ALTERNATIVES,
     methods={"identify": True, "track": True, "group": True, "page": False, "screen": False, "alias": False},
     connection_modes={"cloud": ("web", "mobile", "server"), "device": ()},
 )

@@ -9,7 +9,7 @@ A *message destination* gets each message as it came, in order per user. To the 
 one `ordered` object, whose records are the messages; see destinations/messages.py.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -181,6 +181,8 @@ class Rejected:
     message: str
     call: Call
     answer: Answer
+    field: str = ""
+    """The field whose value is refused, if the other system says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,17 +281,46 @@ class MisconfiguredError(CallError):
     """An object, field or route is missing on the other side: pause this object and tell a person."""
 
 
-class BatchRejectedError(CallError):
-    """Data in the call is refused. `culprits` maps positions in the call to (code, message); empty if unknown."""
+class Refusal(NamedTuple):
+    """What is said of one refused record. `field`: the one that is meant, if that is said."""
 
-    def __init__(
-        self, message: str, call: Call, answer: Answer, code: str, culprits: Mapping[int, tuple[str, str]]
-    ) -> None:
+    code: str
+    message: str
+    field: str = ""
+
+
+class BatchRejectedError(CallError):
+    """Data in the call is refused. `culprits` maps positions in the call to what is said of them; empty if unknown."""
+
+    def __init__(self, message: str, call: Call, answer: Answer, code: str, culprits: Mapping[int, Refusal]) -> None:
         super().__init__(message, call, answer)
         self.code = code
         self.culprits = culprits
         self.record_ids: tuple[int, ...] | None = None
         """The records in the call, by position; None: all of the batch."""
+
+
+class Token(NamedTuple):
+    """Headers that let calls in for so many seconds from when they were asked for. Never logged or stored."""
+
+    headers: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+class TokenGrant(Protocol):
+    """How the engine gets a token for a destination's calls."""
+
+    def request(self) -> Call:
+        """The call that asks for one, with its own credentials."""
+        ...
+
+    def read(self, answer: Answer) -> Token:
+        """The token in an answer. Raises the call error of one that has none, AuthenticationError for a refusal."""
+        ...
+
+    def refused(self, answer: Answer) -> bool:
+        """Whether an answer to another call says that the token is not good; then the call did nothing."""
+        ...
 
 
 class QuotaSpentError(Exception):
@@ -326,6 +357,10 @@ class Calls(Protocol):
         ...
 
 
+EventNames = Callable[[int], str]
+"""The name of a track event by the store's number of it."""
+
+
 class RecordReader(Protocol):
     """What `project` may ask of the store: one consistent snapshot."""
 
@@ -352,6 +387,15 @@ class RecordReader(Protocol):
         """Properties or traits of a message; None when neither log nor store holds it any more."""
         ...
 
+    def is_archived(self, offset: int) -> bool:
+        """Whether a message came from an archive, not live."""
+        ...
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether the records at hand are tried again: they failed, or a person asked for it."""
+        ...
+
     def original(self, offset: int) -> bytes | None:
         """The whole message of an `ordered` object as JSON, as Segment hands it to a destination; None as above."""
         ...
@@ -375,6 +419,8 @@ class ObjectSpec:
 
     `per_message`: each record belongs to one message and can be forgotten with it; a destination has one such object
     at most. `referenced`: others point at it. `upserted`: one call takes those that are there and those that are not.
+    `of_message`: each record belongs to one message that may have others, its key begins with the message's offset and
+    a slash, and it is forgotten with it.
     `ordered`: the records are the messages themselves, and those of one user go one after another; `per_message` too.
     `calls_per_batch`: what a full batch costs, more than one if its result has to be asked for or each record goes
     alone. `max_rows`: as many as the other side's object can hold. `upload_from`: with so many due, a file of up to
@@ -387,6 +433,7 @@ class ObjectSpec:
     referenced: bool = False
     upserted: bool = False
     ordered: bool = False
+    of_message: bool = False
     calls_per_batch: int = 1
     max_rows: int | None = None
     upload_from: int | None = None
@@ -453,14 +500,19 @@ class RecordDestination(Protocol):
         """Credentials; never logged or stored."""
         ...
 
+    @property
+    def token_grant(self) -> "TokenGrant | None":
+        """How to get a token for the calls; None when `headers` let them in."""
+        ...
+
     def supports(self, message_type: str) -> bool: ...
     @property
     def allowlist(self) -> Collection[str]:
         """Names of the track events it wants; empty: all of them."""
         ...
 
-    def place(self, delivery: Delivery) -> Placement:
-        """Which records a resolved message touches. Pure."""
+    def place(self, delivery: Delivery, event_name: "EventNames") -> Placement:
+        """Which records a resolved message touches. Pure; `event_name` gives the name of a track's `event_id`."""
         ...
 
     @property
@@ -471,7 +523,7 @@ class RecordDestination(Protocol):
         """
         ...
 
-    def place_as(self, delivery: Delivery, placing: Mapping[str, str]) -> Placement:
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: "EventNames") -> Placement:
         """Which records a message touched under the settings that gave this `placing`. Pure."""
         ...
 

@@ -22,6 +22,7 @@ from gainsight_destination.destinations.contract import (
     Delivered,
     Delivery,
     Draft,
+    EventNames,
     Limits,
     MisconfiguredError,
     ObjectSpec,
@@ -34,6 +35,7 @@ from gainsight_destination.destinations.contract import (
     Reference,
     Rejected,
     ThrottledError,
+    TokenGrant,
     TransientError,
     Windows,
 )
@@ -80,6 +82,7 @@ class MessageDestination:
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
     placing: Mapping[str, str] = {}
+    token_grant: TokenGrant | None = None
 
     def __init__(
         self,
@@ -110,11 +113,11 @@ class MessageDestination:
     def supports(self, message_type: str) -> bool:
         return message_type in self._types
 
-    def place(self, delivery: Delivery) -> Placement:
+    def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return Placement((Contribution(MESSAGE, str(delivery.offset)),))
 
-    def place_as(self, delivery: Delivery, placing: Mapping[str, str]) -> Placement:
-        return self.place(delivery)
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: EventNames) -> Placement:
+        return self.place(delivery, event_name)
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
         self._now_ms = now_ms

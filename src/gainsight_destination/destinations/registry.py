@@ -20,7 +20,7 @@ STAND_IN: Final = "00000000-0000-0000-0000-000000000000"
 def outline(slug: str, settings: Mapping[str, Any]) -> Outline | None:
     """A destination as far as it is known without its secrets; None when these are no settings that we understand."""
     try:
-        destination = build(slug, dict.fromkeys(entry_of(slug).secret_settings, STAND_IN) | dict(settings))
+        destination = build(slug, dict.fromkeys(entry_of(slug).secrets_beside(settings), STAND_IN) | dict(settings))
     except UserError:
         return None
     return Outline(destination.objects, destination.limits)

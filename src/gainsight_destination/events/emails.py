@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-_EMAIL: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
+_EMAIL: Final = re.compile(r"[^@\s,;<>\"\0]+@[^@\s,;<>\"\0]+\.[^@\s,;<>\".\0]+")
 MAX_EMAIL_CHARACTERS: Final = 254
 """The longest address that fits an SMTP path (RFC 5321, 4.5.3.1.3)."""
 

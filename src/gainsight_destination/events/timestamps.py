@@ -94,7 +94,9 @@ def correct_ms(original_ms: int | None, sent_at_ms: int | None, received_at_ms: 
 def iso_utc(milliseconds: int) -> str:
     """`2026-03-01T10:00:00.000Z`."""
     moment = EPOCH + milliseconds * MILLISECOND
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z" if moment.year >= 1000 else moment.isoformat()
+    if moment.year < 1000:  # whose zeros strftime leaves out
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
 def utc_day(milliseconds: int) -> int:

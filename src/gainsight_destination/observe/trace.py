@@ -229,7 +229,7 @@ class _Story:
             return []
         found = []
         own = {spec.name for spec in self._connected.destination.objects if spec.per_message}
-        for contribution in place(delivery, self._connected.destination).contributions:
+        for contribution in place(delivery, self._connected.destination, self._reader.event_name).contributions:
             where, values = (
                 ("id = ?", (delivery.own_record,))
                 if contribution.object in own

@@ -194,7 +194,7 @@ def event_volumes(
                 event,
                 counts,
                 {name: allowlist.allows(event) for name, allowlist in allowlists.items()},
-                {c.name: calls_per_day(c, -(-sum(counts) // days)) for c in destinations},
+                {c.name: calls_per_day(c, event, -(-sum(counts) // days)) for c in destinations},
             )
             for event, counts in most
         ],
@@ -202,13 +202,13 @@ def event_volumes(
     )
 
 
-def calls_per_day(connected: Connected, events: int) -> int:
+def calls_per_day(connected: Connected, event: str, events: int) -> int:
     """The calls that so many track events a day take, at most."""
     destination = connected.destination
     if not events or not destination.supports("track"):
         return 0
     example = Delivery(0, 0, "track", "", ID_ENOUGH, None, 0, 0, event_id=ID_ENOUGH, account_id=ID_ENOUGH, user_id=1)
-    objects = [contribution.object for contribution in destination.place(example).contributions]
+    objects = [contribution.object for contribution in destination.place(example, lambda _: event).contributions]
     waiting = {Kind(name, "absent", None): events for name in objects}
     return forecast(destination.objects, waiting, destination.limits, Spent(0, 0, 0), 0).calls
 

@@ -52,10 +52,18 @@ def settle(
         and _is_at_rest(connection, delivery)
     ]
     past = PastRules(connection, destination_id)
+
+    def event_name(event_id: int) -> str:
+        (name,) = connection.execute("SELECT value FROM event_names WHERE id = ?", (event_id,)).fetchone()
+        return str(name)
+
     for delivery in settled:
         placing = past.placing_of(delivery)
-        placed = destination.place(delivery) if placing is None else destination.place_as(delivery, placing)
-        _freeze(connection, destination_id, placed, delivery)
+        if placing is None:
+            placed = destination.place(delivery, event_name)
+        else:
+            placed = destination.place_as(delivery, placing, event_name)
+        _freeze(connection, destination_id, destination, placed, delivery)
     forgotten_as_filtered(connection, destination_id, [d for d in settled if d.state == FILTERED])
     deliveries.delete(connection, destination_id, settled)
     if len(chunk) < CHUNK or chunk[-1].received_at_ms >= oldest_movable_ms:
@@ -69,10 +77,22 @@ def _is_at_rest(connection: sqlite3.Connection, delivery: Delivery) -> bool:
     return row is None or row[0] == "clean"
 
 
-def _freeze(connection: sqlite3.Connection, destination_id: int, placed: Placement, delivery: Delivery) -> None:
+def _freeze(
+    connection: sqlite3.Connection,
+    destination_id: int,
+    destination: RecordDestination,
+    placed: Placement,
+    delivery: Delivery,
+) -> None:
     """What a message added to tallies stays in them; its own record goes with it."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
     connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
+    for spec in destination.objects:
+        if spec.of_message:
+            connection.execute(
+                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?",
+                (destination_id, spec.name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
+            )
     for contribution in placed.contributions:
         if contribution.tally_user is not None:
             connection.execute(

@@ -19,6 +19,18 @@ class Dictionary:
         self._select = f"SELECT id FROM {table} WHERE value = ?"
         self._insert = f"INSERT INTO {table} (value) VALUES (?)"
         self._ids: dict[str, int] = {}
+        self._select_value = f"SELECT value FROM {table} WHERE id = ?"
+        self._values: dict[int, str] = {}
+
+    def value_of(self, number: int) -> str:
+        """The text of a number that was given."""
+        found = self._values.get(number)
+        if found is None:
+            (found,) = self._connection.execute(self._select_value, (number,)).fetchone()
+            if len(self._values) >= _CACHED:
+                self._values.clear()
+            self._values[number] = found
+        return found
 
     def id_of(self, value: str) -> int:
         """The number of a text, given to it now if it is new."""
@@ -35,6 +47,7 @@ class Dictionary:
     def forget(self) -> None:
         """Drop everything remembered: a transaction was rolled back."""
         self._ids.clear()
+        self._values.clear()
 
 
 class IdentityDictionary:

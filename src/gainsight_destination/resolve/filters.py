@@ -4,11 +4,12 @@ Filters decide what is delivered, never what is known: identity and account fact
 messages too.
 """
 
-import re
 from collections.abc import Collection
 from typing import Final
 
 import msgspec
+
+from gainsight_destination.events.event_names import to_no_case
 
 FILTERED_BY_CONSENT: Final = "end_user_consent"
 FILTERED_BY_INTEGRATIONS: Final = "integrations_object"
@@ -49,29 +50,6 @@ def consented(consent: bytes | None, categories: Collection[str]) -> bool:
     if preferences is None:
         return True
     return isinstance(preferences, dict) and all(preferences.get(category) is True for category in categories)
-
-
-_SEPARATORS: Final = re.compile(r"[\W_]+(.|$)", re.ASCII)
-_HAS_SEPARATOR: Final = re.compile(r"[_\-.:]")
-_CAMEL: Final = re.compile(r"([a-z][A-Z]|[A-Z][a-z])")
-_CAPITALS: Final = re.compile(r"(.)([A-Z]+)")
-
-
-def to_no_case(name: str) -> str:
-    """An event name without letter case and separators, as the npm package to-no-case 1.0.2 normalises it.
-
-    `Order Completed`, `order_completed`, `order-completed` and `OrderCompleted` all become `order completed`.
-    A name with white space is only lower-cased; one with `_ - . :` is split at every run of characters other than
-    ASCII letters and digits; one in camelCase is split before its capitals.
-    """
-    if any(character.isspace() for character in name):
-        return name.lower()
-    if _HAS_SEPARATOR.search(name):
-        spaced = _SEPARATORS.sub(lambda match: f" {match[1]}" if match[1] else "", name)
-        return (spaced or name).lower()
-    if _CAMEL.search(name):
-        return _CAPITALS.sub(lambda match: f"{match[1]} {' '.join(match[2].lower())}", name).lower()
-    return name.lower()
 
 
 class Allowlist:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gainsight_destination.destinations.contract import Delivery, Placement, RecordDestination
+from gainsight_destination.destinations.contract import Delivery, EventNames, Placement, RecordDestination
 from gainsight_destination.resolve.identities import IdentityGraph, Names
 from gainsight_destination.resolve.trust import UNTRUSTED_ACCOUNT
 
@@ -37,11 +37,18 @@ def resolve(delivery: Delivery, graph: IdentityGraph, names: Names) -> None:
         delivery.email_id = None if email is None else email.value
 
 
-def place(delivery: Delivery, destination: RecordDestination, placing: Mapping[str, str] | None = None) -> Placement:
+def place(
+    delivery: Delivery,
+    destination: RecordDestination,
+    event_name: EventNames,
+    placing: Mapping[str, str] | None = None,
+) -> Placement:
     """Which records a resolved message touches. An untrusted group call touches none, whatever the destination.
 
     `placing`: under these settings, if not under those of today.
     """
     if delivery.untrusted and delivery.type == "group":
         return _UNTRUSTED
-    return destination.place(delivery) if placing is None else destination.place_as(delivery, placing)
+    if placing is None:
+        return destination.place(delivery, event_name)
+    return destination.place_as(delivery, placing, event_name)

@@ -83,6 +83,10 @@ class Resolver:
         self._emails = Dictionary(connection, "emails")
         self._event_names = Dictionary(connection, "event_names")
 
+    def event_name(self, event_id: int) -> str:
+        """The name of a track event."""
+        return self._event_names.value_of(event_id)
+
     def forget(self) -> None:
         """Drop everything remembered: the transaction was rolled back, memory may be ahead of the store."""
         for memory in (
@@ -337,7 +341,7 @@ class Batch:
 
     def _place(self, learned: Sequence[_Learned]) -> None:
         """Resolve the messages for the destinations that get them, and see which records they touch."""
-        graph, reads_all = self._r._graph, self._r._reads_all
+        graph, reads_all, event_name = self._r._graph, self._r._reads_all, self._r.event_name
         source_id, from_ms, until_ms = -1, 0, 0
         events: Mapping[int, list[int]] = {}
         for message, route, identity_id, anonymous_id, said in learned:
@@ -350,10 +354,10 @@ class Batch:
                 delivery = self._delivery(message, identity_id, anonymous_id, said, destination.account_names)
                 resolve(delivery, graph, destination.account_names)
                 if not delivery.untrusted:
-                    self._changes[connected.id].add(delivery, destination.place(delivery))
+                    self._changes[connected.id].add(delivery, destination.place(delivery, event_name))
                 else:
                     self._notice_untrusted(delivery)
-                    self._changes[connected.id].add(delivery, place(delivery, destination))
+                    self._changes[connected.id].add(delivery, place(delivery, destination, event_name))
                 if message.event is None:
                     continue
                 if delivery.account_id is None:
@@ -452,11 +456,16 @@ class Batch:
 
     def _placed(self, delivery: Delivery, connected: Connected) -> Placement:
         """Which records an earlier message touches, under the settings under which it was placed last."""
-        return place(delivery, connected.destination, self._r._past_rules[connected.id].placing_of(delivery))
+        return self._placement(delivery, connected, self._r._past_rules[connected.id].placing_of(delivery))
+
+    def _placement(
+        self, delivery: Delivery, connected: Connected, placing: Mapping[str, str] | None = None
+    ) -> Placement:
+        return place(delivery, connected.destination, self._r.event_name, placing)
 
     def _place_again(self, delivery: Delivery, connected: Connected, before: Placement) -> Placement:
         """Move an earlier message from the records that it touched to those that it touches today."""
-        after = place(delivery, connected.destination)
+        after = self._placement(delivery, connected)
         self._changes[connected.id].replace(delivery, before, after)
         past = self._r._past_rules[connected.id]
         if past.differing(delivery.offset) is not None:
@@ -539,7 +548,7 @@ class _Bounds:
 
     def __call__(self, object_name: str, key: str, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
         destination = self._connected.destination
-        past = self._resolver._past_rules[self._connected.id]
+        past, event_name = self._resolver._past_rules[self._connected.id], self._resolver.event_name
         times = [
             delivery.at_ms
             for scope in self._resolver._graph.scopes_of(user_id, Interval(from_ms, until_ms))
@@ -547,7 +556,7 @@ class _Bounds:
                 self._resolver._connection, self._connected.id, scope.identity_id, *scope.interval, since_ms=0
             )
             if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
-            for contribution in place(delivery, destination, past.placing_of(delivery)).contributions
+            for contribution in place(delivery, destination, event_name, past.placing_of(delivery)).contributions
             if contribution.tally_user == user_id and (contribution.object, contribution.key) == (object_name, key)
         ]
         return (min(times), max(times)) if times else None

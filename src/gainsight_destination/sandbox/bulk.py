@@ -21,7 +21,7 @@ from gainsight_destination.sandbox.calls import Call
 from gainsight_destination.sandbox.jobs import find_job, job_status, submit_job
 from gainsight_destination.sandbox.lookups import Lookup, helper_names, read_lookups, resolve_lookups
 from gainsight_destination.sandbox.rows import Record, insert_row, rows_matching, update_row
-from gainsight_destination.sandbox.schema import Field, Object, get_object
+from gainsight_destination.sandbox.schema import BOOLEAN, NUMERIC, Field, Object, get_object
 from gainsight_destination.sandbox.tenant import Tenant
 from gainsight_destination.sandbox.validate import RefusedRecordError, RefusedValueError, check_unique, check_values
 
@@ -163,12 +163,12 @@ def _typed(field: Field | None, text: str) -> Any:
         return None
     if field is None:
         return text
-    if field.data_type in ("NUMBER", "CURRENCY", "PERCENTAGE"):
+    if field.data_type in NUMERIC:
         try:
             return msgspec.json.decode(text, type=int | float)
         except msgspec.DecodeError:
             return text
-    if field.data_type == "BOOLEAN":
+    if field.data_type in BOOLEAN:
         return {"true": True, "false": False}.get(text.lower(), text)
     if field.data_type == "DATE" and text.lstrip("-").isascii() and text.lstrip("-").isdigit():
         return int(text)

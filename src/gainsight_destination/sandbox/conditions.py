@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gainsight_destination.sandbox.answers import invalid
 from gainsight_destination.sandbox.dates import parse_filter_date
-from gainsight_destination.sandbox.schema import Field, Object
+from gainsight_destination.sandbox.schema import BOOLEAN, NUMERIC, Field, Object
 from gainsight_destination.sandbox.tenant import Tenant
 
 NULLS: Final = frozenset({"IS_NULL", "IS_NOT_NULL"})
@@ -19,6 +19,7 @@ OPERATORS: Final[Mapping[str, frozenset[str]]] = {
     "BOOLEAN": NULLS | {"EQ", "NE"},
     "PICKLIST": NULLS | {"EQ", "NE", "IN", "INCLUDES", "EXCLUDES"},
     "MULTISELECTDROPDOWNLIST": NULLS | {"INCLUDES", "EXCLUDES"},
+    "JSON": NULLS, "JSONSTRING": TEXT, "JSONNUMBER": ORDERED, "JSONBOOLEAN": NULLS | {"EQ", "NE"},
 }  # fmt: skip
 NEGATED: Final = {"NE": "EQ", "EXCLUDES": "INCLUDES", "DOES_NOT_CONTAIN": "CONTAINS", "IS_NOT_NULL": "IS_NULL"}
 COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -79,9 +80,9 @@ def _value(tenant: Tenant, target: Object, field: Field, value: Any) -> Any:
     kind = field.data_type
     if kind in ("DATE", "DATETIME"):
         value = parse_filter_date(value, utc_offset_hours=tenant.switches.utc_offset_hours)
-    elif kind in ("NUMBER", "CURRENCY", "PERCENTAGE"):
+    elif kind in NUMERIC:
         value = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    elif kind == "BOOLEAN":
+    elif kind in BOOLEAN:
         value = value if isinstance(value, bool) else None
     elif kind in ("PICKLIST", "MULTISELECTDROPDOWNLIST"):
         category = target.category(field)

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gainsight_destination.errors import InvalidSettingsError
-from gainsight_destination.sandbox import bulk, clickstream, events_framework, schema_control
+from gainsight_destination.sandbox import bulk, clickstream, events_framework, oauth, schema_control
 from gainsight_destination.sandbox.answers import RefusedError
 from gainsight_destination.sandbox.calls import calls_after
 from gainsight_destination.sandbox.dates import readable
@@ -49,6 +49,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("DELETE", "schema/{object}", control.delete_schema),
         ("PUT", "schema/{object}/fields/{field}", control.put_field),
         ("DELETE", "schema/{object}/fields/{field}", control.delete_field),
+        ("DELETE", "tokens", control.delete_tokens),
         ("GET", "topics", control.topics),
         ("PUT", "topics", control.put_topics),
         ("GET", "bulk-jobs", control.bulk_jobs),
@@ -159,6 +160,10 @@ class ControlApi:
         name, field = request.path_params["object"], request.path_params["field"]
         await self._sandbox.run(lambda tenant: schema_control.delete_field(tenant, name, field))
         return {"removed": f"{name}.{field}"}
+
+    async def delete_tokens(self, request: Request) -> Any:
+        """Revoke every OAuth token."""
+        return {"revoked": await self._sandbox.run(oauth.revoke_tokens)}
 
     async def topics(self, request: Request) -> Any:
         return msgspec.to_builtins(await self._sandbox.run(events_framework.topics_of))

@@ -1,12 +1,14 @@
 """The metadata API: which objects there are, their fields, and the items of picklists."""
 
-from typing import Any
+from typing import Any, Final
 
 from gainsight_destination.sandbox import answers
 from gainsight_destination.sandbox.answers import RefusedError, Reply, invalid
 from gainsight_destination.sandbox.calls import Call
-from gainsight_destination.sandbox.schema import Field, Object, all_objects, get_object
+from gainsight_destination.sandbox.schema import NUMERIC, Field, Object, all_objects, get_object
 from gainsight_destination.sandbox.tenant import Tenant
+
+PICKLISTS: Final = frozenset({"PICKLIST", "MULTISELECTDROPDOWNLIST"})
 
 
 def list_objects(tenant: Tenant, call: Call) -> Reply:
@@ -80,7 +82,7 @@ def _described_field(owner: Object, field: Field) -> dict[str, Any]:
         "objectName": owner.name.lower(),
         "meta": _meta(field, category),
     }
-    if field.options:
+    if field.options or field.data_type in PICKLISTS:
         described["options"] = [
             {
                 "label": option.label,
@@ -104,9 +106,9 @@ def _meta(field: Field, category: str) -> dict[str, Any]:
         "required": field.required,
         "nillable": field.nillable,
         "length": field.max_length or 0,
-        "decimalPlaces": 9 if field.data_type in ("NUMBER", "CURRENCY", "PERCENTAGE") else 0,
+        "decimalPlaces": 9 if field.data_type in NUMERIC else 0,
         "filterable": True,
-        "sortable": field.data_type not in ("MULTISELECTDROPDOWNLIST", "RICHTEXTAREA"),
+        "sortable": field.data_type not in ("MULTISELECTDROPDOWNLIST", "RICHTEXTAREA", "JSON"),
         "indexed": field.indexed,
         "hidden": False,
         "nameField": field.name == "Name",

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from typing import Final
 from urllib.parse import parse_qs
 
 from gainsight_destination.sandbox import answers
@@ -12,8 +11,6 @@ from gainsight_destination.sandbox.calls import Call
 from gainsight_destination.sandbox.identifiers import new_uuid
 from gainsight_destination.sandbox.tenant import Tenant
 
-TOKEN_SECONDS: Final = 86_400
-
 
 def token(tenant: Tenant, call: Call) -> Reply:
     """HTTP Basic with key and secret, form body `grant_type=client_credentials`."""
@@ -22,11 +19,16 @@ def token(tenant: Tenant, call: Call) -> Reply:
     form = parse_qs(call.body.decode("utf-8", "replace"))
     if form.get("grant_type") != ["client_credentials"]:
         raise invalid("grant_type must be client_credentials")
-    access_token = new_uuid(tenant.connection)
+    access_token, seconds = new_uuid(tenant.connection), tenant.switches.token_seconds
     tenant.connection.execute(
-        "INSERT INTO tokens VALUES (?, ?)", (token_digest(access_token), tenant.now_ms + TOKEN_SECONDS * 1_000)
+        "INSERT INTO tokens VALUES (?, ?)", (token_digest(access_token), tenant.now_ms + seconds * 1_000)
     )
-    return Reply(body={"access_token": access_token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS})
+    return Reply(body={"access_token": access_token, "token_type": "Bearer", "expires_in": seconds})
+
+
+def revoke_tokens(tenant: Tenant) -> int:
+    """Make every token useless before its time; how many there were."""
+    return tenant.connection.execute("DELETE FROM tokens").rowcount
 
 
 def _known_client(tenant: Tenant, authorization: str) -> bool:

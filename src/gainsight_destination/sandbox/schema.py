@@ -12,7 +12,10 @@ from gainsight_destination.sandbox.tenant import Tenant
 DataType = Literal[
     "STRING", "NUMBER", "BOOLEAN", "DATE", "DATETIME", "CURRENCY", "PERCENTAGE", "GSID", "SFDCID", "EMAIL", "URL",
     "RICHTEXTAREA", "LOOKUP", "PICKLIST", "MULTISELECTDROPDOWNLIST",
+    "JSON", "JSONBOOLEAN", "JSONNUMBER", "JSONSTRING",
 ]  # fmt: skip
+NUMERIC: Final = frozenset({"NUMBER", "CURRENCY", "PERCENTAGE", "JSONNUMBER"})
+BOOLEAN: Final = frozenset({"BOOLEAN", "JSONBOOLEAN"})
 INDEXED_TYPES: Final = frozenset({"STRING", "GSID", "SFDCID", "EMAIL", "LOOKUP", "NUMBER"})
 INDEXED_LENGTH: Final = 255
 ITEM_FAMILY: Final = "1I00"

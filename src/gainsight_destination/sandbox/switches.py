@@ -33,6 +33,7 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bulk_calls_per_hour: Count | None = 10
     bulk_calls_per_day: Count | None = 100
     throttle_code: Literal["GU_2400", "GS_APIG_2404"] = "GU_2400"
+    token_seconds: Count = 86_400
     job_seconds: Annotated[float, msgspec.Meta(ge=0)] = 2.0
     people_first_row: Literal[0, 1] = 0
     utc_offset_hours: Annotated[float, msgspec.Meta(ge=-12, le=14)] = -8.0

@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from gainsight_destination.errors import ProductError
 from gainsight_destination.sandbox import answers
 from gainsight_destination.sandbox.dates import parse_written_date, parse_written_datetime
@@ -13,7 +15,7 @@ from gainsight_destination.sandbox.schema import Field, Object
 from gainsight_destination.sandbox.tenant import Tenant
 
 EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-TEXT_TYPES: Final = frozenset({"STRING", "SFDCID", "EMAIL", "URL", "RICHTEXTAREA"})
+TEXT_TYPES: Final = frozenset({"STRING", "SFDCID", "EMAIL", "URL", "RICHTEXTAREA", "JSONSTRING"})
 
 
 class RefusedValueError(ProductError):
@@ -103,9 +105,9 @@ def parse_value(tenant: Tenant, target: Object, field: Field, value: Any) -> Any
     if field.data_type in TEXT_TYPES:
         return _text(field, value)
     match field.data_type:
-        case "NUMBER" | "CURRENCY" | "PERCENTAGE":
+        case "NUMBER" | "CURRENCY" | "PERCENTAGE" | "JSONNUMBER":
             return _number(field, value)
-        case "BOOLEAN":
+        case "BOOLEAN" | "JSONBOOLEAN":
             return _boolean(field, value)
         case "DATE" | "DATETIME":
             return _date(field, value)
@@ -113,6 +115,8 @@ def parse_value(tenant: Tenant, target: Object, field: Field, value: Any) -> Any
             return _item(target, field, value)
         case "MULTISELECTDROPDOWNLIST":
             return _items(target, field, value)
+        case "JSON":
+            return _json(field, value)
     return _gsid(tenant, field, value)
 
 
@@ -143,6 +147,16 @@ def _text(field: Field, value: Any) -> str:
         raise RefusedValueError(answers.TOO_LONG, "Field exceeds maximum allowed length", field.name, value)
     if field.data_type == "EMAIL" and EMAIL.fullmatch(value) is None:
         raise _misfit(field, value)
+    return value
+
+
+def _json(field: Field, value: Any) -> Any:
+    """JSON, or a text that is JSON; how Gainsight wants it is not published."""
+    if isinstance(value, str):
+        try:
+            msgspec.json.decode(_text(field, value))
+        except msgspec.DecodeError as error:
+            raise _misfit(field, value) from error
     return value
 
 

@@ -210,7 +210,8 @@ class _Comparison:
             self.warnings.append(f"destination {quoted(spec.name)} is connected to no source and receives nothing")
 
     def _settings(self, spec: DestinationSpec, entry: CatalogEntry, present: Mapping[str, Any]) -> Iterator[Change]:
-        kept = {name: value for name, value in present.items() if name in entry.secret_settings}
+        keepable = entry.secrets_beside(spec.settings)
+        kept = {name: value for name, value in present.items() if name in keepable}
         settings = kept | dict(spec.settings)
         unreadable = [name for name, value in settings.items() if value is UNREADABLE]
         for name in unreadable:

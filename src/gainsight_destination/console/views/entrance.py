@@ -1,6 +1,8 @@
 """Setting up, signing in and out, choosing a password."""
 
+import asyncio
 import sqlite3
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -9,7 +11,7 @@ from gainsight_destination.access import links, passwords, people, sessions
 from gainsight_destination.access.acts import record_act
 from gainsight_destination.console.forms import form_of
 from gainsight_destination.console.guard import COOKIE, is_secure
-from gainsight_destination.console.house import house_of
+from gainsight_destination.console.house import House, house_of
 from gainsight_destination.console.problems import ProblemError
 from gainsight_destination.console.render import page
 from gainsight_destination.console.routing import Page, see_other
@@ -17,7 +19,9 @@ from gainsight_destination.console.visitor import visitor_of
 from gainsight_destination.console.words import duration
 from gainsight_destination.errors import UserError
 
-WRONG = "E-mail address and password do not belong together."
+COMPARED_AT_ONCE: Final = asyncio.Semaphore(2)
+"""Passwords: each takes 19 MiB and a processor."""
+WRONG: Final = "E-mail address and password do not belong together."
 
 
 async def front(request: Request) -> Response:
@@ -80,7 +84,7 @@ async def password(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     """E-mail and password. Which of them is wrong is not told."""
-    house, now_ms = house_of(request), house_of(request).now_ms()
+    house = house_of(request)
     onward = request.query_params.get("next", "")
     if request.method == "GET":
         empty = not await house.read(people.is_anybody)
@@ -88,11 +92,7 @@ async def sign_in(request: Request) -> Response:
     form = await form_of(request)
     email, address = form.text("email"), request.client.host if request.client else ""
 
-    outcome = await house.write(
-        lambda connection: sessions.sign_in(
-            connection, email=email, password=form.raw("password"), address=address, now_ms=now_ms
-        )
-    )
+    outcome = await try_password(house, email, form.raw("password"), address)
     if isinstance(outcome, str):
         return signed_in(request, outcome, form.text("next"))
     if isinstance(outcome, sessions.Held):
@@ -101,6 +101,23 @@ async def sign_in(request: Request) -> Response:
         problem = WRONG
     status = 429 if isinstance(outcome, sessions.Held) else 401
     return page(request, "sign_in.html", status=status, email=email, problem=problem, onward=onward, empty=False)
+
+
+async def try_password(house: House, email: str, password: str, address: str) -> str | sessions.Held | None:
+    """The word for the cookie; None when e-mail and password do not belong together, whichever is wrong."""
+    now_ms = house.now_ms()
+    attempt = await house.write(
+        lambda connection: sessions.begin_sign_in(connection, email=email, address=address, now_ms=now_ms)
+    )
+    if isinstance(attempt, sessions.Held):
+        return attempt
+    async with COMPARED_AT_ONCE:
+        right = await asyncio.to_thread(passwords.is_right, attempt.password, password)
+    if not right:
+        return None
+    return await house.write(
+        lambda connection: sessions.end_sign_in(connection, attempt, email=email, address=address, now_ms=now_ms)
+    )
 
 
 def signed_in(request: Request, word: str, onward: str) -> Response:

@@ -21,7 +21,10 @@ async def find(request: Request) -> Response:
     house, text = house_of(request), request.query_params.get("q", "").strip()
     found = await house.read(lambda connection: search(connection, text)) if text else []
     whole = visitor_of(request).sees_personal_data
-    rows = [(each.kind, each.value, hide(each.value, whole or each.kind == "account")) for each in found]
+    rows = []
+    for each in found:
+        open_to_all = whole or each.kind == "account"
+        rows.append((each.kind, each.value if open_to_all else "", hide(each.value, open_to_all)))
     return page(request, "search.html", query=text, found=rows)
 
 
@@ -51,6 +54,7 @@ def shared(request: Request, found: Account | User) -> dict[str, Any]:
     """What both pages show: masks for who may not see, and words for states."""
     whole = visitor_of(request).sees_personal_data
     return {
+        "whole": whole,
         "name": lambda text: hide(str(text), whole),
         "record_states": RECORD_STATES,
         "reason_words": reason_words,

@@ -1,5 +1,6 @@
 """Checks a tenant before the first delivery: does it answer, and has it the objects and fields that are written?"""
 
+from collections.abc import Set
 from typing import Final, NamedTuple
 
 from gainsight_destination.destinations.contract import (
@@ -14,8 +15,9 @@ from gainsight_destination.destinations.contract import (
 from gainsight_destination.destinations.gainsight import requests
 from gainsight_destination.destinations.gainsight.projection import COMPANY_TRAITS, PERSON_TRAITS
 from gainsight_destination.destinations.gainsight.responses import read_answer
-from gainsight_destination.destinations.gainsight.schema import NUMERIC, Schema, parse_schema
+from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.values import NUMERIC
 
 TEXT: Final = frozenset({"STRING", "RICHTEXTAREA", "SFDCID", "EMAIL", "URL", "PICKLIST", "GSID"})
 LOOKUP: Final = frozenset({"LOOKUP", "GSID"})
@@ -74,6 +76,8 @@ async def check_tenant(settings: GainsightSettings, calls: Calls) -> Report:
             return Report(False, objects, (Finding("error", name, "", str(error)),))
         objects[name] = {field.name: field.data_type for field in schema.fields.values()}
         findings += _compare(schema, needed)
+        if name != requests.COMPANY_OBJECT or settings.create_companies:
+            findings += _unfilled(schema, {field.name for field in needed})
     return Report(True, objects, tuple(findings))
 
 
@@ -129,6 +133,21 @@ def _compare(schema: Schema, needed: tuple[Needed, ...]) -> list[Finding]:
             what = f"the field {want.name} is read-only; what is sent for it is left out"
             findings.append(Finding("warning", schema.object_name, want.name, what))
     return findings
+
+
+def _unfilled(schema: Schema, written: Set[str]) -> list[Finding]:
+    """Fields that Gainsight wants in every new row and that nothing is sent for: it would refuse each insert."""
+    return [
+        Finding(
+            "error",
+            schema.object_name,
+            field.name,
+            f"the field {field.name} is required and nothing is sent for it, so Gainsight refuses new rows; "
+            "make it optional there, or map something to it in the settings",
+        )
+        for field in schema.fields.values()
+        if field.required and field.writable and field.name not in written
+    ]
 
 
 def _create_object(name: str, needed: tuple[Needed, ...]) -> str:

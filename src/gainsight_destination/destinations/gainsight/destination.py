@@ -13,6 +13,7 @@ from gainsight_destination.destinations.contract import (
     Delivered,
     Delivery,
     Draft,
+    EventNames,
     Limits,
     MisconfiguredError,
     ObjectSpec,
@@ -23,16 +24,20 @@ from gainsight_destination.destinations.contract import (
     Record,
     RecordReader,
     Reference,
+    Refusal,
     Rejected,
     Submitted,
+    TokenGrant,
     TransientError,
     Windows,
 )
 from gainsight_destination.destinations.gainsight import files, requests
+from gainsight_destination.destinations.gainsight.oauth import OAuthGrant
 from gainsight_destination.destinations.gainsight.placement import (
     COMPANY,
     EVENT,
     PERSON,
+    TRIGGER,
     USAGE,
     place,
     placing_of,
@@ -48,6 +53,7 @@ from gainsight_destination.destinations.gainsight.responses import (
 )
 from gainsight_destination.destinations.gainsight.schema import Schema, parse_schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.triggers import LOOKED_AT, Triggers
 from gainsight_destination.events.account_ids import normalise_account_id, spellings
 from gainsight_destination.events.timestamps import DAY_MS
 
@@ -83,11 +89,12 @@ class GainsightDestination:
         self.objects: Sequence[ObjectSpec] = tuple(
             ObjectSpec(
                 name,
-                requests.MAX_RECORDS,
+                LOOKED_AT if name == TRIGGER else requests.MAX_RECORDS,
                 per_message=name == EVENT,
+                of_message=name == TRIGGER,
                 referenced=name in (COMPANY, PERSON),
                 upserted=name == PERSON,
-                calls_per_batch=2 if name == PERSON else 1,
+                calls_per_batch={PERSON: 2, TRIGGER: LOOKED_AT}.get(name, 1),
                 max_rows=LOW_VOLUME_ROWS if name in KEY_FIELDS else None,
                 upload_from=files.UPLOAD_FROM_RECORDS if self._job_id(name) else None,
                 upload_records=files.MAX_FILE_RECORDS if self._job_id(name) else 0,
@@ -95,6 +102,7 @@ class GainsightDestination:
             for name, wanted in (
                 (COMPANY, True),
                 (PERSON, True),
+                (TRIGGER, bool(settings.triggers)),
                 (EVENT, settings.event_object is not None),
                 (USAGE, settings.usage_object is not None),
             )
@@ -115,6 +123,7 @@ class GainsightDestination:
         self.base_url = settings.domain
         self.allowlist: Collection[str] = settings.events
         self._projection = Projection(settings)
+        self._triggers = Triggers(settings)
         self._schemas: dict[str, Schema] = {}
         self._described_at_ms: dict[str, int] = {}
         self._people_in_bulk = True
@@ -126,22 +135,29 @@ class GainsightDestination:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return {"accesskey": self.settings.access_key}
+        return {} if self.settings.access_key is None else {"accesskey": self.settings.access_key}
+
+    @property
+    def token_grant(self) -> TokenGrant | None:
+        settings = self.settings
+        if settings.client_id is None or settings.client_secret is None:
+            return None
+        return OAuthGrant(settings.client_id, settings.client_secret)
 
     # -- messages to records
 
     def supports(self, message_type: str) -> bool:
         return message_type in SUPPORTED
 
-    def place(self, delivery: Delivery) -> Placement:
-        return place(delivery, self.settings)
+    def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
+        return place(delivery, self.settings, self._triggers, event_name)
 
     @property
     def placing(self) -> Mapping[str, str]:
         return placing_of(self.settings)
 
-    def place_as(self, delivery: Delivery, placing: Mapping[str, str]) -> Placement:
-        return place(delivery, settings_placing(self.settings, placing))
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: EventNames) -> Placement:
+        return place(delivery, settings_placing(self.settings, placing), self._triggers, event_name)
 
     # -- records to drafts
 
@@ -156,6 +172,8 @@ class GainsightDestination:
         return names[object_name] or ""
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:
+        if object_name == TRIGGER:
+            return
         if object_name in self._schemas and now_ms - self._described_at_ms[object_name] < METADATA_FRESH_MS:
             return
         call = requests.describe(self.api_name(object_name))
@@ -185,6 +203,9 @@ class GainsightDestination:
     def project(self, reader: RecordReader, records: Sequence[Record]) -> list[Draft]:
         drafts = []
         for record in records:
+            if record.object == TRIGGER:
+                drafts.append(self._triggers.draft(reader, record))
+                continue
             project = getattr(self._projection, record.object)
             drafts.append(project(reader, record, self._schemas[record.object]))
         return drafts
@@ -192,6 +213,8 @@ class GainsightDestination:
     # -- drafts to calls
 
     async def deliver(self, drafts: Sequence[Draft], calls: Calls, worthwhile: int = 1) -> Mapping[int, Outcome]:
+        if drafts[0].record.object == TRIGGER:
+            return await self._triggers.deliver(drafts, calls)
         remote_ids = await self._company_ids({r for d in drafts for r in d.references if r.object == COMPANY}, calls)
         people = [r for d in drafts for r in d.references if r.object == PERSON]
         remote_ids |= await calls.known(people)
@@ -355,7 +378,8 @@ class GainsightDestination:
         outcomes: dict[int, Outcome] = {}
         for position, (record_id, digested) in enumerate(records):
             if position in refused:
-                outcomes[record_id] = Rejected(*refused[position], call, answer)
+                code, message, field = refused[position]
+                outcomes[record_id] = Rejected(code, message, call, answer, field)
             elif unplaced:  # somebody was refused, and it is not said who: one call each will tell
                 outcomes[record_id] = Deferred(0, "refused together with others", batch_limit=1)
             else:
@@ -459,7 +483,7 @@ class GainsightDestination:
 
     async def locate(self, drafts: Sequence[Draft], calls: Calls) -> Mapping[int, Presence]:
         object_name = drafts[0].record.object
-        if object_name in (COMPANY, PERSON):
+        if object_name in (COMPANY, PERSON, TRIGGER):
             await calls.forget([r for draft in drafts for r in draft.references if object_name == COMPANY])
             return {draft.record.id: "absent" for draft in drafts}
         field = KEY_FIELDS[object_name]
@@ -491,19 +515,20 @@ def _missing(draft: Draft, remote_ids: Mapping[Reference, str | None]) -> tuple[
     return tuple(reference for reference in draft.references if remote_ids.get(reference) is None)
 
 
-def _refused_rows(data: Mapping[str, Any], people: int) -> tuple[dict[int, tuple[str, str]], bool]:
-    """Positions of people that an asynchronous request refused, with (code, message), and whether others were too.
+def _refused_rows(data: Mapping[str, Any], people: int) -> tuple[dict[int, Refusal], bool]:
+    """Positions of people that an asynchronous request refused, with what it says, and whether others were too.
 
     The keys of these errors are not documented: an error whose position cannot be read may be anybody's.
     """
-    refused: dict[int, tuple[str, str]] = {}
+    refused: dict[int, Refusal] = {}
     errors = data.get("errors") or []
     unplaced = not isinstance(errors, list)
     for error in errors if isinstance(errors, list) else []:
         position = error.get("row", error.get("rowNumber")) if isinstance(error, Mapping) else None
         if isinstance(position, int) and 0 <= position < people:
-            message = f"{error.get('message') or error.get('errorMessage') or ''} (field {error.get('field')})"
-            refused[position] = (str(error.get("code") or error.get("errorCode") or ""), message)
+            field = str(error.get("field") or "")
+            message = f"{error.get('message') or error.get('errorMessage') or ''} (field {field})"
+            refused[position] = Refusal(str(error.get("code") or error.get("errorCode") or ""), message, field)
         else:
             unplaced = True
     return refused, unplaced

@@ -1,8 +1,8 @@
 """A file for Gainsight's Bulk API: rows as CSV, for an import job that an administrator set up.
 
 The job maps the columns by their header, so the header is always the same. A file holds only what CSV says without
-doubt: an empty cell may or may not clear a field, and a text that a spreadsheet would take for a formula would have to
-be changed; such rows go by calls.
+doubt: an empty cell may or may not clear a field, how several items of a multi-select are written is not published, and
+a text that a spreadsheet would take for a formula would have to be changed; such rows go by calls.
 """
 
 import csv
@@ -71,7 +71,7 @@ class CsvFile:
     def line_of(self, row: Mapping[str, Any], *, clears: bool) -> bytes | None:
         """The line of a row; None when CSV cannot say it. `clears`: an empty field would have to be emptied there."""
         for value in row.values():
-            if isinstance(value, str) and (not value or value[0] in FORMULA):
+            if isinstance(value, list) or (isinstance(value, str) and (not value or value[0] in FORMULA)):
                 return None
             if value is None and clears:
                 return None

@@ -9,10 +9,11 @@ FORM: Final = (
     SettingField(
         "accessKey",
         "Access Key",
-        "36 characters. In Gainsight: Administration > Connectors > Gainsight API.",
+        "36 characters. In Gainsight: Administration > Connectors > Gainsight API. Not needed with OAuth.",
         Kind.SECRET,
-        required=True,
     ),
+    SettingField("clientId", "OAuth API Key", "In place of the Access Key, from the same place with type OAuth."),
+    SettingField("clientSecret", "OAuth API Secret", "Goes with the OAuth API Key.", Kind.SECRET),
     SettingField("domain", "Domain", "https://your-tenant.gainsightcloud.com, or your own.", required=True),
     SettingField(
         "events",
@@ -166,4 +167,20 @@ FORM: Final = (
     ),
     SettingField("sharedSecret", "Shared secret of triggers", "", Kind.SECRET, step="advanced"),
     SettingField("tenantId", "Tenant id of triggers", "", step="advanced"),
+    SettingField(
+        "triggerHours",
+        "Hours after which an event fires no trigger",
+        "Of events that come late, or waited for their account.",
+        Kind.NUMBER,
+        24,
+        step="advanced",
+    ),
+    SettingField(
+        "triggerImported",
+        "Imports fire triggers",
+        "Usually not: who imports last year's events wants nobody to hear of them.",
+        Kind.FLAG,
+        False,
+        step="advanced",
+    ),
 )

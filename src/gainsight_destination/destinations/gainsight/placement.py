@@ -1,22 +1,25 @@
 """Which Gainsight records a message touches.
 
 group: the Company of its account. identify: the Person of its e-mail. A group call also links the Person of its
-user's e-mail. track: an event row, and the daily usage of its account, user, event and UTC day.
+user's e-mail. track: an event row, the daily usage of its account, user, event and UTC day, and the triggers
+that it fires.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import structs
 
-from gainsight_destination.destinations.contract import Contribution, Delivery, Placement, Statement
+from gainsight_destination.destinations.contract import Contribution, Delivery, EventNames, Placement, Statement
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.triggers import Triggers
 from gainsight_destination.events.timestamps import utc_day
 
 COMPANY: Final = "company"
 PERSON: Final = "person"
 EVENT: Final = "event"
 USAGE: Final = "usage"
+TRIGGER: Final = "trigger"
 
 NO_ACCOUNT: Final = "no_account"
 NO_EMAIL: Final = "no_email"
@@ -37,10 +40,12 @@ class UsageKey(NamedTuple):
         return cls(int(account_id), int(user_id) if user_id else None, int(event_id), int(day))
 
 
-def place(delivery: Delivery, settings: GainsightSettings) -> Placement:
+def place(delivery: Delivery, settings: GainsightSettings, triggers: Triggers, event_name: EventNames) -> Placement:
     """The records that a resolved message touches under these settings."""
     if delivery.type == "track":
-        return _place_track(delivery, settings)
+        assert delivery.event_id is not None
+        fired = triggers.keys_of(delivery, event_name(delivery.event_id)) if triggers else ()
+        return _place_track(delivery, settings, fired)
     if delivery.type == "group":
         return _place_group(delivery)
     return _place_identify(delivery)
@@ -67,13 +72,12 @@ def settings_placing(settings: GainsightSettings, placing: Mapping[str, str]) ->
     )
 
 
-def _place_track(delivery: Delivery, settings: GainsightSettings) -> Placement:
-    assert delivery.event_id is not None
-    if settings.event_object is None and settings.usage_object is None:
+def _place_track(delivery: Delivery, settings: GainsightSettings, fired: Sequence[str]) -> Placement:
+    if settings.event_object is None and settings.usage_object is None and not fired:
         return Placement(state="filtered", reason=SWITCHED_OFF)
     if delivery.account_id is None and not delivery.without_account:
         return Placement(state="parked", reason=NO_ACCOUNT)
-    touched = []
+    touched = [Contribution(TRIGGER, key) for key in fired]
     if settings.event_object is not None:
         touched.append(Contribution(EVENT, str(delivery.offset)))
     if settings.usage_object is not None:

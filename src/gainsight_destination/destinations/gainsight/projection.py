@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from gainsight_destination.destinations.contract import Draft, Record, RecordReader, Reference, Statement
 from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
-from gainsight_destination.destinations.gainsight.schema import Field, Schema, fit
+from gainsight_destination.destinations.gainsight.schema import Schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.values import Field, fit
 from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.events.timestamps import iso_day, iso_utc
 
@@ -77,13 +78,11 @@ def map_traits(said: Sequence[Said], fields: Mapping[str, tuple[str, ...]], sche
                 notices.add(("field_not_writable", f"{schema.object_name}.{field}"))
                 break
             fitted = fit(value, target)
-            if not fitted.ok:
-                notices.add(("value_skipped", f"{schema.object_name}.{field}"))
-                continue
-            if fitted.cut:
-                notices.add(("text_cut", f"{schema.object_name}.{field}"))
-            mapped[field] = fitted.value
-            break
+            if remark := fitted.remark(schema.object_name, target):
+                notices.add(remark)
+            if fitted.ok:
+                mapped[field] = fitted.value
+                break
     return Mapped(mapped, tuple(sorted(notices)))
 
 
@@ -154,17 +153,23 @@ class Projection:
             if statement.account_id in titles and "title" in traits:
                 titles[statement.account_id] = traits["title"]
         links = sorted((reader.account(account_id), account_id) for account_id in titles)
+        fitted = {account_id: fit(title, TITLE) for account_id, title in titles.items() if title is not ...}
         fields["companies"] = [
-            {ACCOUNT: account} | ({} if titles[account_id] is ... else {"Title": fit(titles[account_id], TITLE).value})
+            {ACCOUNT: account} | ({"Title": fitted[account_id].value} if account_id in fitted else {})
             for account, account_id in links
         ]
+        remarks = {remark for each in fitted.values() if (remark := each.remark("company_person", TITLE))}
         return Draft(
             record,
             name=email,
             fields=fields,
             references=tuple(Reference(COMPANY, account) for account, _ in links),
             wanted=bool(said),
-            notices=mapped.notices + unmapped_traits(said, self._known_person, schema.object_name),
+            notices=(
+                *mapped.notices,
+                *sorted(remarks),
+                *unmapped_traits(said, self._known_person, schema.object_name),
+            ),
         )
 
     def event(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
@@ -230,12 +235,10 @@ class Projection:
                 found.add(("field_not_writable", f"{schema.object_name}.{name}"))
                 continue
             result = fit(value, target)
-            if result.cut:
-                found.add(("text_cut", f"{schema.object_name}.{name}"))
+            if remark := result.remark(schema.object_name, target):
+                found.add(remark)
             if result.ok:
                 fitted[name] = result.value
-            else:
-                found.add(("value_skipped", f"{schema.object_name}.{name}"))
         references = []
         account = fields["Account_Id__gc"]
         if account is not None and schema.can_write("Company_Id__gc"):

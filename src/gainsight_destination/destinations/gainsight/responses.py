@@ -15,13 +15,14 @@ from gainsight_destination.destinations.contract import (
     Call,
     CallError,
     MisconfiguredError,
+    Refusal,
     ThrottledError,
     TransientError,
 )
 
 NO_MATCH: Final = "GSOBJ_1011"
 
-Culprits = dict[int, tuple[str, str]]
+Culprits = dict[int, Refusal]
 
 
 class AnswerClass(NamedTuple):
@@ -50,6 +51,8 @@ class AnswerClass(NamedTuple):
         )
 
 
+REFUSED_ADDRESS: Final = "Gainsight refuses this server's IP address; add it to the allow-list of the Access Key"
+
 ANSWERS: Final = (
     AnswerClass(
         ((429, 429),),
@@ -71,7 +74,7 @@ ANSWERS: Final = (
         (),
         frozenset({"GS_APIG_2402"}),
         AuthenticationError,
-        "Gainsight refuses this server's IP address; add it to the allow-list of the Access Key",
+        REFUSED_ADDRESS,
         "code `GS_APIG_2402`",
         "**refused IP address**: pause the destination",
     ),
@@ -79,9 +82,9 @@ ANSWERS: Final = (
         ((401, 401), (403, 403)),
         frozenset({"GS_APIG_2401", "GSOBJ_1024"}),
         AuthenticationError,
-        "Gainsight refuses the Access Key ({message})",
+        "Gainsight refuses the Access Key or OAuth token ({message})",
         "401, 403, or code `GS_APIG_2401` or `GSOBJ_1024`",
-        "**refused Access Key**: pause the destination",
+        "**refused credentials**: pause the destination. An OAuth token older than 10 seconds is replaced first",
     ),
     AnswerClass(
         ((404, 404),),
@@ -168,10 +171,21 @@ REFUSALS: Final[Mapping[str, str]] = {
 """What a code of refused data says of the record; any other is refused data all the same."""
 
 
+def is_refused_credential(answer: Answer) -> bool:
+    """Whether an answer refuses the key or token itself."""
+    kind = next((kind for kind in ANSWERS if kind.fits(answer, code_of(answer))), None)
+    return kind is not None and kind.error is AuthenticationError and kind.says != REFUSED_ADDRESS
+
+
+def code_of(answer: Answer) -> str:
+    body = answer.body if isinstance(answer.body, dict) else {}
+    return str(body.get("errorCode") or body.get("title") or "")
+
+
 def read_answer(call: Call, answer: Answer) -> Any:
     """The `data` of a successful answer. Raises the call error that fits any other answer."""
     body = answer.body if isinstance(answer.body, dict) else {}
-    code = str(body.get("errorCode") or body.get("title") or "")
+    code = code_of(answer)
     for kind in ANSWERS:
         if kind.fits(answer, code):
             raise _error(kind, call, answer, body, code)
@@ -186,7 +200,7 @@ def _error(kind: AnswerClass, call: Call, answer: Answer, body: Mapping[str, Any
 
 
 def culprits(call: Call, body: Mapping[str, Any]) -> Culprits:
-    """Positions of refused records with (code, message), when the answer tells them beyond doubt.
+    """Positions of refused records with what is said of them, when the answer tells them beyond doubt.
 
     `data.errors` was seen as a list with an entry per record and as a flat list of the bad ones; only the first form
     says which record is meant, and for a batch of one there is no question.
@@ -200,7 +214,7 @@ def culprits(call: Call, body: Mapping[str, Any]) -> Culprits:
     return found if len(found) < len(records) or len(records) == 1 else {}
 
 
-def _describe(error: Any) -> tuple[str, str] | None:
+def _describe(error: Any) -> Refusal | None:
     while isinstance(error, list):
         if not error:
             return None
@@ -213,7 +227,7 @@ def _describe(error: Any) -> tuple[str, str] | None:
     code, text, name = error.get("errorCode"), error.get("errorMessage"), error.get("fieldName")
     if code is None and text is None:
         return None
-    return str(code or ""), f"{text or ''} (field {name})" if name else str(text or "")
+    return Refusal(str(code or ""), f"{text or ''} (field {name})" if name else str(text or ""), str(name or ""))
 
 
 def records_of(data: Any) -> list[Mapping[str, Any]]:

@@ -26,8 +26,11 @@ from gainsight_destination.destinations.read_settings import (
     whole_number,
 )
 from gainsight_destination.errors import InvalidSettingsError
+from gainsight_destination.events.event_names import to_no_case
 
-SECRET_SETTINGS = frozenset({"accessKey", "sharedSecret"})
+SECRET_SETTINGS = frozenset({"accessKey", "clientSecret", "sharedSecret"})
+ALTERNATIVES = (frozenset({"accessKey"}), frozenset({"clientId", "clientSecret"}))
+"""What lets calls in: the Access Key, or the key pair of machine-to-machine OAuth."""
 
 PEOPLE_PATHS = ("/v1/peoplemgmt/v1.0/people", "/v1.0/api/people")
 """Gainsight documents the first; the second is older and still answered."""
@@ -53,9 +56,12 @@ class Trigger(msgspec.Struct, frozen=True, rename="camel"):
 class GainsightSettings(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """One Gainsight tenant and what to send to it. Immutable and checked; `repr` shows no secret."""
 
-    access_key: str
     domain: str
     """An origin: `https://acme.gainsightcloud.com`, nothing after the host and port."""
+    access_key: str | None = None
+    """Either this, or `client_id` and `client_secret`."""
+    client_id: str | None = None
+    client_secret: str | None = None
     events: tuple[str, ...] = ()
     account_id_names: tuple[str, ...] = ("accountId", "account_id")
     account_field: str = "SfdcAccountId"
@@ -69,6 +75,8 @@ class GainsightSettings(msgspec.Struct, frozen=True, rename="camel", kw_only=Tru
     triggers: tuple[Trigger, ...] = ()
     shared_secret: str | None = None
     tenant_id: str | None = None
+    trigger_hours: float = 24
+    trigger_imported: bool = False
     park_days: float = 30
     parked_then: Literal["drop", "deliver"] = "drop"
     correction_days: float = 7
@@ -101,6 +109,8 @@ def parse_settings(raw: Mapping[str, Any]) -> GainsightSettings:
     """Check settings as a person wrote them. Raises InvalidSettingsError with every problem at once."""
     reader = SettingsReader(raw)
     found = {name: reader.take(name, read, DEFAULTS[name]) for name, read in READERS.items()}
+    for problem in credential_problems(raw):
+        reader.refuse(problem)
     if found["triggers"]:
         for name in ("sharedSecret", "tenantId"):
             if found[name] is None and raw.get(name) is None:
@@ -130,15 +140,30 @@ def warnings(settings: GainsightSettings) -> list[str]:
         if object_name is not None and not object_name.endswith("__gc"):
             found.append(f"{name} does not end in __gc, as the API names of Gainsight's custom objects do")
     if settings.event_object is None and settings.usage_object is None:
-        found.append("eventObject and usageObject are both null, so track events are accepted and not delivered")
+        but = ", but for triggers" if settings.triggers else ""
+        found.append(f"eventObject and usageObject are both null, so track events are accepted and not delivered{but}")
     if settings.account_field in settings.company_fields.values():
         found.append(f"companyFields maps to {settings.account_field}, which is set from the account id only")
-    if settings.triggers:
-        found.append("triggers are checked and kept, and not fired yet")
+    listed = {to_no_case(name) for name in settings.events}
+    found.extend(
+        f"the trigger for {trigger.event!r} never fires, since events does not list that event"
+        for trigger in settings.triggers
+        if listed and to_no_case(trigger.event) not in listed
+    )
     for name in settings.bulk_jobs:
         if name not in (settings.event_object, settings.usage_object):
             found.append(f"bulkJobs has a job for {name}, which is neither eventObject nor usageObject; it is not used")
     return found
+
+
+def credential_problems(raw: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the choice between the Access Key and OAuth."""
+    key, pair = (sorted(names & raw.keys()) for names in ALTERNATIVES)
+    if key and pair:
+        return [f"accessKey and {pair[0]} are both given; Gainsight takes either an Access Key or OAuth: remove one"]
+    if not key and not pair:
+        return ["accessKey is required; or clientId and clientSecret, for OAuth"]
+    return [f"{name} is required with {pair[0]}" for name in ("clientId", "clientSecret") if pair and name not in pair]
 
 
 def access_key(value: Any) -> str:
@@ -176,12 +201,23 @@ def account_id_names(value: Any) -> tuple[str, ...]:
     return names
 
 
+def header_text(value: Any) -> str:
+    """Text that an HTTP header can carry."""
+    content = text(value)
+    if not content.isascii() or not content.isprintable():
+        raise WrongValueError("must be plain ASCII, since it goes into an HTTP header")
+    return content
+
+
 def trigger(value: Any) -> Trigger:
     fields = {field.encode_name: field.name for field in msgspec.structs.fields(Trigger)}
     if not isinstance(value, Mapping):
         raise WrongValueError(f"must be an object with {', '.join(fields)}; {described(value)}")
     reader = SettingsReader(value, kind="name")
-    found = {name: reader.take(wire_name, text, MISSING) for wire_name, name in fields.items()}
+    found = {
+        name: reader.take(wire_name, text if name == "event" else header_text, MISSING)
+        for wire_name, name in fields.items()
+    }
     if problems := reader.problems():
         raise WrongValueError("is wrong: " + ", ".join(problems))
     return Trigger(**found)
@@ -189,6 +225,8 @@ def trigger(value: Any) -> Trigger:
 
 READERS: Mapping[str, Any] = {
     "accessKey": access_key,
+    "clientId": text,
+    "clientSecret": text,
     "domain": origin,
     "events": list_of(event_name),
     "accountIdNames": account_id_names,
@@ -201,8 +239,10 @@ READERS: Mapping[str, Any] = {
     "usageObject": optional(api_name),
     "usageGrain": one_of("user", "account"),
     "triggers": list_of(trigger),
-    "sharedSecret": optional(text),
-    "tenantId": optional(text),
+    "sharedSecret": optional(header_text),
+    "tenantId": optional(header_text),
+    "triggerHours": number(0, 87_600),
+    "triggerImported": boolean,
     "parkDays": number(0, 3_650),
     "parkedThen": one_of("drop", "deliver"),
     "correctionDays": number(0, 3_650),

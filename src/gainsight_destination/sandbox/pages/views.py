@@ -122,7 +122,7 @@ def cell(tenant: Tenant, target: Object, field: Field, row: Mapping[str, Any], n
             return Cell(readable(value), str(value), "date")
         case "DATE":
             return Cell(readable(value)[:10], str(value), "date")
-        case "NUMBER" | "CURRENCY" | "PERCENTAGE":
+        case "NUMBER" | "CURRENCY" | "PERCENTAGE" | "JSONNUMBER":
             return Cell(f"{value:,}", str(value), "number")
         case "GSID":
             return Cell(value, value, "id")

@@ -83,6 +83,7 @@ class MessageDestination:
     account_names: tuple[str, ...] = ("accountId", "account_id")
     placing: Mapping[str, str] = {}
     token_grant: TokenGrant | None = None
+    advice: Mapping[str, str] = {}
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ the message itself is kept in the store.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Final
 
 from gainsight_destination.destinations.contract import Delivery, Placement, RecordDestination
@@ -14,7 +13,7 @@ from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.receipt import first_received_since
 from gainsight_destination.events.message import decode_body, messages_of
 from gainsight_destination.events.original import original_of
-from gainsight_destination.records import corrections, deliveries
+from gainsight_destination.records import deliveries
 from gainsight_destination.records.books import FILTERED
 from gainsight_destination.records.deliveries import OFFSETS
 from gainsight_destination.records.past_rules import PastRules, forgotten_as_filtered

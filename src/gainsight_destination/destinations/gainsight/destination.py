@@ -43,7 +43,7 @@ from gainsight_destination.destinations.gainsight.placement import (
     placing_of,
     settings_placing,
 )
-from gainsight_destination.destinations.gainsight.projection import Projection
+from gainsight_destination.destinations.gainsight.projection import NOT_CORRECTED, Projection
 from gainsight_destination.destinations.gainsight.responses import (
     ADVICE,
     NO_COMPANY,

@@ -5,6 +5,9 @@ host that was asked for has to be one of ours, and what changes something has to
 so in `Sec-Fetch-Site`, older ones in `Origin`. A request with a bearer token is no browser's, and needs neither.
 """
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +19,7 @@ from gainsight_destination.access import sessions, tokens
 from gainsight_destination.console.house import House
 from gainsight_destination.console.problems import ProblemError, problem_answer
 from gainsight_destination.console.visitor import Visitor
+from gainsight_destination.errors import UnavailableError
 
 COOKIE: Final = "gainsight_destination_session"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -56,7 +60,7 @@ class Guard:
 
         try:
             self._check_host(request)
-            scope.setdefault("state", {})["visitor"] = await self._visitor(request)
+            scope.setdefault("state", {})["visitor"] = await visitor_now(self._house, request)
             self._check_origin(request)
             self._check_size(request)
         except ProblemError as problem:
@@ -65,7 +69,7 @@ class Guard:
         await self._app(scope, receive, send_with_headers)
 
     def _check_host(self, request: HTTPConnection) -> None:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        host = hostname(request.headers.get("host", ""))
         if host not in LOOPBACK and host not in self._house.hosts():
             raise ProblemError(
                 421,
@@ -93,24 +97,40 @@ class Guard:
                 413, "That is too much at once", f"At most {MOST_BYTES:,} bytes are taken, with their length."
             )
 
-    async def _visitor(self, request: Request) -> Visitor | None:
-        house, now_ms = self._house, self._house.now_ms()
-        if (text := bearer(request)) is not None:
-            token = await house.read(lambda connection: tokens.token_of(connection, text, now_ms))
-            if token is None:
-                return None
-            if token.is_stale(now_ms):
-                await house.write(lambda connection: tokens.note_use(connection, token.id, now_ms))
-            return Visitor(f"token {token.name}", token.role)
-        word = request.cookies.get(COOKIE)
-        if not word:
+
+async def visitor_now(house: House, request: Request) -> Visitor | None:
+    """Whose session or token the request carries, if it is still good."""
+    now_ms = house.now_ms()
+    if (text := bearer(request)) is not None:
+        token = await house.read(lambda connection: tokens.token_of(connection, text, now_ms))
+        if token is None:
             return None
-        session = await house.read(lambda connection: sessions.session_of(connection, word, now_ms))
-        if session is None:
-            return None
-        if session.stale:
-            await house.write(lambda connection: sessions.note_use(connection, session.digest, now_ms))
-        return Visitor(session.person.email, session.person.role, session.person)
+        if token.is_stale(now_ms):
+            await note(house, lambda connection: tokens.note_use(connection, token.id, now_ms))
+        return Visitor(f"token {token.name}", token.role)
+    word = request.cookies.get(COOKIE)
+    if not word:
+        return None
+    session = await house.read(lambda connection: sessions.session_of(connection, word, now_ms))
+    if session is None:
+        return None
+    if session.stale:
+        await note(house, lambda connection: sessions.note_use(connection, session.digest, now_ms))
+    return Visitor(session.person.email, session.person.role, session.person)
+
+
+async def note(house: House, write: Callable[[sqlite3.Connection], None]) -> None:
+    """Write down when something was last used. When nothing can be written, people have to see why all the more."""
+    with suppress(UnavailableError):
+        await house.write(write)
+
+
+def hostname(authority: str) -> str:
+    """The name in a Host header, without the port; empty when there is none to read."""
+    try:
+        return urlsplit(f"//{authority}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def bearer(request: Request) -> str | None:
@@ -121,7 +141,7 @@ def bearer(request: Request) -> str | None:
 
 def is_own(origin: str | None, request: Request) -> bool:
     """Whether a browser without Sec-Fetch-Site says that it was a page of ours."""
-    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    return origin is not None and origin.partition("://")[2] == request.headers.get("host")
 
 
 def is_secure(request: Request) -> bool:

@@ -1,16 +1,16 @@
 """Routes of the private port, each with who may use it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gainsight_destination.access.roles import Role
-from gainsight_destination.console.problems import ProblemError, is_api, of_user_error, problem_answer
+from gainsight_destination.console.problems import ProblemError, is_api, not_found, of_user_error, problem_answer
 from gainsight_destination.console.render import FLASH
 from gainsight_destination.console.visitor import Visitor
 from gainsight_destination.console.words import packed
@@ -18,6 +18,7 @@ from gainsight_destination.errors import UnavailableError, UserError
 
 _log = structlog.get_logger(__name__)
 
+LARGEST_ID: Final = 2**63 - 1
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -44,6 +45,7 @@ def answered(page: Page) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             admit(request, page.role)
+            check_numbers(request)
             return await page.endpoint(request)
         except SignInFirstError:
             back = request.url.path if request.method == "GET" else ""
@@ -54,7 +56,8 @@ def answered(page: Page) -> Endpoint:
             return problem_answer(request, of_user_error(error))
         except UnavailableError as error:
             return problem_answer(request, ProblemError(503, "Not now", f"{error}. Nothing was changed; try again."))
-
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Exception as error:
             _log.error("a page failed", path=page.path, exc_info=error)
             return problem_answer(
@@ -78,6 +81,12 @@ def admit(request: Request, role: Role | None) -> None:
         raise ProblemError(
             403, f"This needs the role {role}", f"You have the role {visitor.role}. An admin can change that."
         )
+
+
+def check_numbers(request: Request) -> None:
+    """Raises ProblemError for an id in the path that is larger than any that the store can hold."""
+    if any(isinstance(value, int) and value > LARGEST_ID for value in request.path_params.values()):
+        raise not_found()
 
 
 def see_other(path: str, flash: str = "", kind: str = "good") -> Response:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from gainsight_destination.console.guard import visitor_now
 from gainsight_destination.console.house import House, house_of
 from gainsight_destination.console.render import page, part
 from gainsight_destination.console.routing import Page
@@ -19,7 +20,7 @@ from gainsight_destination.observe.feed import Feed, FeedMessage, Filter, live_a
 SHOWN: Final = 50
 LOOK_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 300
-"""Then the browser asks anew, with its session checked again."""
+"""Then the browser asks anew."""
 OPEN: Final = frozenset({"unresolved", "pending", "parked"})
 OUTCOMES: Final = ("delivered", "pending", "parked", "filtered", "dead", "discarded", "duplicate")
 TYPES: Final = ("identify", "track", "group", "page", "screen", "alias")
@@ -89,10 +90,11 @@ async def stream(request: Request) -> Response:
 
 
 async def events(request: Request, rows: "Rows") -> AsyncIterator[str]:
-    house = house_of(request)
+    house, visitor = house_of(request), visitor_of(request)
     ends_at_ms = house.now_ms() + LONGEST_SECONDS * 1_000
     while house.now_ms() < ends_at_ms and not house.stopping():
-        if await request.is_disconnected():
+        now = await visitor_now(house, request)
+        if now is None or now.role is not visitor.role or await request.is_disconnected():
             return
         for event in await rows.look():
             yield event

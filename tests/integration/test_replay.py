@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.test_triggers import SETTINGS as TRIGGERS
+from tests.integration.test_triggers import fires
 from tests.support.delivery import EVENTS, USAGE, Delivery, delivery_at_sandbox
 from tests.support.pipeline import NOW_MS, WINDOW_MS, at, identify, track
 
@@ -235,6 +237,28 @@ async def test_what_is_not_remembered_is_left_alone(tmp_path: Path) -> None:
         told = await delivery.replay(again=True)
         assert told["messages"] == {"chosen": 6, "touched": 1, "skipped": {"not_remembered": 5}}
         assert (await delivery.books())["delivered"] == 6
+
+
+async def test_a_replay_fires_no_trigger(tmp_path: Path) -> None:
+    """Neither again, also of forgotten messages, nor for the first time; what only fires stays counted as it was."""
+    async with delivery_at_sandbox(tmp_path, **TRIGGERS) as delivery:
+        await usual(delivery)
+        assert await fires(delivery) == [200, 200]
+        shared = {"eventVersion": "v01", "topicName": "Product Usage", "eventName": "ReportViewed"}
+        await delivery.restart(triggers=[*TRIGGERS["triggers"], {"event": "Report Shared", **shared}])
+        assert (await delivery.replay(again=True))["records"]["due"] == {"event": 3, "person": 2, "usage": 3}
+        await forget(delivery)
+        await delivery.replay(again=True)
+        await delivery.restart(eventObject=None, usageObject=None, events=["Report Viewed"])
+        delivery.send(seen("ann", "e4"), seen("ann", "e5", "Report Shared"))
+        await delivery.drain()
+        assert await fires(delivery) == [200, 200, 200]
+        await delivery.restart(events=[])
+        told = await delivery.replay(type="track")
+        assert told["messages"]["skipped"] == {"only_fires": 5}
+        assert await fires(delivery) == [200, 200, 200]
+        books = await delivery.books()
+        assert (books["delivered"], {k: v for k, v in books["filtered"].items() if v}) == (6, {"only_fires": 1})
 
 
 # -- re-project

@@ -80,6 +80,18 @@ def held(pipeline: Pipeline) -> dict[Any, Any]:
     return {about: fields for about, fields in pipeline.held().items() if about[0] in wanted}
 
 
+def covered(pipeline: Pipeline) -> dict[str, int]:
+    """Track events by the rule that gave them their account."""
+    return dict(pipeline.query("SELECT rule, sum(events) FROM coverage GROUP BY rule HAVING sum(events) <> 0"))
+
+
+def counted(pipeline: Pipeline, table: str) -> list[Any]:
+    """Records by kind: as they are counted, or counted now."""
+    kind = "object, state, presence, priority, nullif(batch_limit, 0)"
+    records = "sum(records)" if table == "record_counts" else "count(*)"
+    return pipeline.query(f"SELECT {kind}, {records} FROM {table} GROUP BY 1, 2, 3, 4, 5 HAVING {records} <> 0")
+
+
 def forget(pipeline: Pipeline) -> None:
     """Long after: what waited is given up, what is settled is forgotten."""
     pipeline.now_ms += 40 * 86_400_000
@@ -123,6 +135,8 @@ def test_replayed_is_as_if_it_had_always_been_so(
                 replay(later, chunk, again)
                 assert held(later) == held(always)
                 assert usable(later, connected) == usable(always, connected)
+                assert covered(later) == covered(always)
+                assert counted(later, "record_counts") == counted(later, "records")
                 if long_after:
                     forget(later)
         finally:

@@ -81,9 +81,9 @@ class MessageDestination:
     )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
+    placing: Mapping[str, str] = {}
     token_grant: TokenGrant | None = None
     advice: Mapping[str, str] = {}
-    placing: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class MessageDestination:
     def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return Placement((Contribution(MESSAGE, str(delivery.offset)),))
 
-    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: EventNames) -> Placement:
         return self.place(delivery, event_name)
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:

@@ -33,6 +33,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "integrations_object": "that the sender keeps from it (integrations)",
         "event_not_listed": "not in your list of events",
         "no_email": "about users whose e-mail is not known",
+        "only_fires": "events that only fire triggers, taken in by a replay, which fires none",
         "switched_off": "events, while event rows and daily usage are both switched off",
         "untrusted_account": "of a source with limited trust, about another account than the user's",
         "no_account": "that waited in vain to learn their account",

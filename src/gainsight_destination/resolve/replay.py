@@ -31,7 +31,7 @@ from gainsight_destination.records.replays import Replay, Selection
 from gainsight_destination.resolve.coverage import NONE, rule_of
 from gainsight_destination.resolve.filters import Allowlist
 from gainsight_destination.resolve.identities import Names
-from gainsight_destination.resolve.resolution import place, resolve
+from gainsight_destination.resolve.resolution import resolve
 from gainsight_destination.resolve.resolver import INTERNAL_ERROR, Batch, Resolver
 from gainsight_destination.resolve.routes import filter_reason
 from gainsight_destination.resolve.said import Said, SaidReader, best_account
@@ -39,6 +39,8 @@ from gainsight_destination.resolve.said import Said, SaidReader, best_account
 DISCARDED: Final = "discarded"
 NOT_REMEMBERED: Final = "not_remembered"
 """It was resolved by a version that kept too little of it to take it in again without counting it twice."""
+ONLY_FIRES: Final = "only_fires"
+"""All that a message touches is done once for each message, which a replay never does."""
 ALREADY_DELIVERED: Final = "already_delivered"
 ON_ITS_WAY: Final = "on_its_way"
 
@@ -145,6 +147,7 @@ class _Chunk(Batch):
         self._figures: Counter[tuple[str, str]] = Counter()
         self._allowlists: dict[tuple[str, ...], Allowlist] = {}
         self._ordered = any(spec.ordered for spec in connected.destination.objects)
+        self._fired_objects = {spec.name for spec in connected.destination.objects if spec.of_message}
         self._own_objects = {spec.name for spec in connected.destination.objects if spec.per_message}
         self._recalled: list[Delivery] = []
         """Messages whose own record was forgotten with them, and is made anew."""
@@ -256,7 +259,7 @@ class _Chunk(Batch):
     def _receive(self, message: Message, said: Said) -> str:
         """The destination never received it: it is received now."""
         delivery = self._resolved_now(message, said)
-        placement = place(delivery, self._connected.destination, self._r.event_name)
+        placement = self._placement(delivery, self._connected)
         self._changes[self._connected.id].add(delivery, placement)
         self._past.place_now(message.offset)
         self._keep_body(message)
@@ -272,8 +275,9 @@ class _Chunk(Batch):
         if not stand.resolved:
             self._cover(delivery, said)
         else:
-            without = structs.replace(delivery, account_id=None, said_account=None)
-            lacked = place(without, self._connected.destination, self._r.event_name).reason == stand.reason
+            placed = self._placement(delivery, self._connected)
+            without = self._placement(structs.replace(delivery, account_id=None), self._connected)
+            lacked = without.reason == stand.reason != placed.reason
             self._cover_again(delivery, self._connected, NONE if lacked else rule_of(delivery))
         return _why_nothing(self._place_again(delivery, self._connected, Placement()))
 
@@ -290,6 +294,8 @@ class _Chunk(Batch):
         then.without_account = self._placed(then, self._connected).state == "parked"
         delivery.without_account = then.without_account
         before = self._placed(then, self._connected)
+        if self._placement(delivery, self._connected).reason == ONLY_FIRES:
+            return ONLY_FIRES
         self._insert(delivery, stand)
         self._note_elsewhere(delivery)
         if any(contribution.object in self._own_objects for contribution in before.contributions):
@@ -306,6 +312,8 @@ class _Chunk(Batch):
         delivery.said_account, delivery.said_email = now.said_account, now.said_email
         delivery.user_id, delivery.account_id, delivery.email_id = now.user_id, now.account_id, now.email_id
         delivery.untrusted = now.untrusted
+        if self._placement(delivery, self._connected).reason == ONLY_FIRES:
+            return ONLY_FIRES
         self._cover_again(delivery, self._connected, rule)
         return _why_nothing(self._place_again(delivery, self._connected, before))
 
@@ -327,6 +335,18 @@ class _Chunk(Batch):
         earlier.own_record = None  # the new one stands at the end of its lane
         return self._look_again(message, said, earlier)
 
+    def _placement(
+        self, delivery: Delivery, connected: Connected, placing: Mapping[str, str] | None = None
+    ) -> Placement:
+        """Without what would be done a second time, or long after: a replay only sets right what records hold."""
+        placement = super()._placement(delivery, connected, placing)
+        if connected is not self._connected or not self._fired_objects:
+            return placement
+        kept = tuple(c for c in placement.contributions if c.object not in self._fired_objects)
+        if placement.contributions and not kept:
+            return Placement(state="filtered", reason=ONLY_FIRES)
+        return structs.replace(placement, contributions=kept)
+
     def _insert(self, delivery: Delivery, stand: _Stand) -> None:
         """Give a message a row again, where it is counted."""
         delivery.state, delivery.reason, _ = stand
@@ -340,7 +360,7 @@ class _Chunk(Batch):
         placing, today = self._past.placing_of(delivery), self._past.now.placing
         if placing is not None:
             moved = {name for name, text in placing.items() if today.get(name, text) != text}
-            for contribution in place(delivery, self._connected.destination, self._r.event_name).contributions:
+            for contribution in self._placement(delivery, self._connected).contributions:
                 if contribution.object in moved:
                     self._elsewhere.add((contribution.object, contribution.key))
 

@@ -56,7 +56,7 @@ class Guard:
 
         try:
             self._check_host(request)
-            scope.setdefault("state", {})["visitor"] = await self._visitor(request)
+            scope.setdefault("state", {})["visitor"] = await visitor_now(self._house, request)
             self._check_origin(request)
             self._check_size(request)
         except ProblemError as problem:
@@ -65,7 +65,10 @@ class Guard:
         await self._app(scope, receive, send_with_headers)
 
     def _check_host(self, request: HTTPConnection) -> None:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        try:
+            host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        except ValueError:  # no host at all
+            host = ""
         if host not in LOOPBACK and host not in self._house.hosts():
             raise ProblemError(
                 421,
@@ -93,24 +96,26 @@ class Guard:
                 413, "That is too much at once", f"At most {MOST_BYTES:,} bytes are taken, with their length."
             )
 
-    async def _visitor(self, request: Request) -> Visitor | None:
-        house, now_ms = self._house, self._house.now_ms()
-        if (text := bearer(request)) is not None:
-            token = await house.read(lambda connection: tokens.token_of(connection, text, now_ms))
-            if token is None:
-                return None
-            if token.is_stale(now_ms):
-                await house.write(lambda connection: tokens.note_use(connection, token.id, now_ms))
-            return Visitor(f"token {token.name}", token.role)
-        word = request.cookies.get(COOKIE)
-        if not word:
+
+async def visitor_now(house: House, request: Request) -> Visitor | None:
+    """Who asks, by the session or token that the request has; None when it has none that is good."""
+    now_ms = house.now_ms()
+    if (text := bearer(request)) is not None:
+        token = await house.read(lambda connection: tokens.token_of(connection, text, now_ms))
+        if token is None:
             return None
-        session = await house.read(lambda connection: sessions.session_of(connection, word, now_ms))
-        if session is None:
-            return None
-        if session.stale:
-            await house.write(lambda connection: sessions.note_use(connection, session.digest, now_ms))
-        return Visitor(session.person.email, session.person.role, session.person)
+        if token.is_stale(now_ms):
+            await house.write(lambda connection: tokens.note_use(connection, token.id, now_ms))
+        return Visitor(f"token {token.name}", token.role)
+    word = request.cookies.get(COOKIE)
+    if not word:
+        return None
+    session = await house.read(lambda connection: sessions.session_of(connection, word, now_ms))
+    if session is None:
+        return None
+    if session.stale:
+        await house.write(lambda connection: sessions.note_use(connection, session.digest, now_ms))
+    return Visitor(session.person.email, session.person.role, session.person)
 
 
 def bearer(request: Request) -> str | None:

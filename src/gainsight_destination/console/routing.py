@@ -5,12 +5,13 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gainsight_destination.access.roles import Role
-from gainsight_destination.console.problems import ProblemError, is_api, of_user_error, problem_answer
+from gainsight_destination.console.problems import ProblemError, is_api, not_found, of_user_error, problem_answer
 from gainsight_destination.console.render import FLASH
 from gainsight_destination.console.visitor import Visitor
 from gainsight_destination.console.words import packed
@@ -52,6 +53,12 @@ def answered(page: Page) -> Endpoint:
             return problem_answer(request, problem)
         except UserError as error:
             return problem_answer(request, of_user_error(error))
+        except HTTPException as error:
+            return problem_answer(
+                request, ProblemError(error.status_code, "This request cannot be read", "Go back and try again.")
+            )
+        except OverflowError:  # a number that no id can be
+            return problem_answer(request, not_found())
         except UnavailableError as error:
             return problem_answer(request, ProblemError(503, "Not now", f"{error}. Nothing was changed; try again."))
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from gainsight_destination.console.guard import visitor_now
 from gainsight_destination.console.house import House, house_of
 from gainsight_destination.console.render import page, part
 from gainsight_destination.console.routing import Page
@@ -20,6 +21,8 @@ SHOWN: Final = 50
 LOOK_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 300
 """Then the browser asks anew, with its session checked again."""
+CHECK_MS: Final = 5_000
+"""So often it is looked whether the visitor is still let in."""
 OPEN: Final = frozenset({"unresolved", "pending", "parked"})
 OUTCOMES: Final = ("delivered", "pending", "parked", "filtered", "dead", "discarded", "duplicate")
 TYPES: Final = ("identify", "track", "group", "page", "screen", "alias")
@@ -91,9 +94,14 @@ async def stream(request: Request) -> Response:
 async def events(request: Request, rows: "Rows") -> AsyncIterator[str]:
     house = house_of(request)
     ends_at_ms = house.now_ms() + LONGEST_SECONDS * 1_000
+    visitor, check_at_ms = visitor_of(request), house.now_ms() + CHECK_MS
     while house.now_ms() < ends_at_ms and not house.stopping():
         if await request.is_disconnected():
             return
+        if house.now_ms() >= check_at_ms:
+            if not visitor.is_still(await visitor_now(house, request)):
+                return
+            check_at_ms = house.now_ms() + CHECK_MS
         for event in await rows.look():
             yield event
         await asyncio.sleep(LOOK_SECONDS)  # of the real world: it is a person who looks

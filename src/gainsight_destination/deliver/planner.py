@@ -35,8 +35,6 @@ class Batch(NamedTuple):
     presence: Presence
     records: tuple[Record, ...]
     priority: Priority
-    told_apart: bool = False
-    """They were refused together with others before."""
     upload: bool = False
     """As one file, as far as they fit."""
     worthwhile: int = 1
@@ -79,9 +77,7 @@ def plan(
                     due += [row for row in more if row[9] <= now_ms and not _failed(row)]
                 records = tuple(Record(*row[:9]) for row in due)
                 worthwhile = limit if waited_at_ms > now_ms else 1
-                return Plan(
-                    Batch(spec, presences[0], records, priority, batch_limit is not None, worthwhile=worthwhile), None
-                )
+                return Plan(Batch(spec, presences[0], records, priority, worthwhile=worthwhile), None)
             look_again += [waited_at_ms] if due else []
             look_again += [row[9] for row in rows[len(due) : len(due) + 1]]
     return Plan(None, min(look_again, default=None))

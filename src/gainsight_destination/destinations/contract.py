@@ -523,7 +523,7 @@ class RecordDestination(Protocol):
         """
         ...
 
-    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: "EventNames") -> Placement:
+    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
         """Which records a message touched under the settings that gave this `placing`. Pure."""
         ...
 

@@ -81,8 +81,8 @@ class MessageDestination:
     )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
-    placing: Mapping[str, str] = {}
     token_grant: TokenGrant | None = None
+    placing: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class MessageDestination:
     def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return Placement((Contribution(MESSAGE, str(delivery.offset)),))
 
-    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: EventNames) -> Placement:
+    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
         return self.place(delivery, event_name)
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:

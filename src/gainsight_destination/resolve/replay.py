@@ -370,7 +370,12 @@ class _Chunk(Batch):
         """Count the records that became due, and forget what was delivered last where a call is to be made anyway."""
         touched = self._changes[self._connected.id].touched()
         new = self._make_due({record_id: name for record_id, (name, _) in touched.items()})
-        unsure = {record_id for record_id in new if self._replay.again or touched[record_id] in self._elsewhere}
+        fired_once = {spec.name for spec in self._connected.destination.objects if spec.of_message}
+        unsure = {
+            record_id
+            for record_id in new
+            if touched[record_id][0] not in fired_once and (self._replay.again or touched[record_id] in self._elsewhere)
+        }
         if unsure and not self._ordered:
             self._doubt(unsure)
         if not self._ordered:

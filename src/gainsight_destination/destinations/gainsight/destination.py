@@ -156,7 +156,7 @@ class GainsightDestination:
     def placing(self) -> Mapping[str, str]:
         return placing_of(self.settings)
 
-    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: EventNames) -> Placement:
+    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
         return place(delivery, settings_placing(self.settings, placing), self._triggers, event_name)
 
     # -- records to drafts

@@ -12,7 +12,13 @@ from gainsight_destination.console.app import PAGES
 from gainsight_destination.console.routing import Page
 
 FIRST = {"name": "Ada", "email": "ada@example.com", "password": PASSWORD}
-PLACEHOLDERS = {"{source:int}": "1", "{destination:int}": "1", "{letter:int}": "1", "{person:int}": "1"}
+PLACEHOLDERS = {
+    "{source:int}": "1",
+    "{destination:int}": "1",
+    "{letter:int}": "1",
+    "{person:int}": "1",
+    "{replay:int}": "1",
+}
 
 
 def path_of(page: Page) -> str:

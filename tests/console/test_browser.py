@@ -47,6 +47,8 @@ PAGES: Final = {
     "worklists": "/worklists",
     "find": "/messages",
     "message": "/messages?id=first-track",
+    "replays": "/replays",
+    "replay": "/replays/1",
     "history": "/history",
     "version": "/history/1",
     "people": "/people",
@@ -173,6 +175,12 @@ def walk(system: Empty, page: Page, browser: Browser) -> None:
     assert row["Account_Id__gc"] == account
     page.goto("/overview")
     expect(page.get_by_text("every message is accounted for")).to_be_visible()
+    page.goto("/replays")
+    page.get_by_label("Everything in the log").check()
+    page.get_by_role("button", name="See what it would do").click()
+    expect(page.get_by_role("status")).to_contain_text("3 messages are chosen")
+    page.get_by_role("button", name="Start the replay").click()
+    expect(page.get_by_text("taken to its records")).to_be_visible()
 
 
 def account_of(system: System) -> str:

@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, Command] = {
     "workspace": Command(f"{CLI}.workspace:app", "Apply, export or check the configuration."),
     "status": Command(f"{CLI}.status:status", "Show what was received and where it stands."),
     "trace": Command(f"{CLI}.trace:trace", "Explain what became of one message, and why."),
-    "dead-letters": Command(f"{CLI}.dead_letters:app", "Look at, retry or discard refused records."),
+    "dead-letters": Command(f"{CLI}.dead_letters:app", "Look at, fix, retry, discard or export refused records."),
     "replay": Command(f"{CLI}.replay:app", "Deliver messages of the log again, or take in earlier ones."),
     "people": Command(f"{CLI}.people:app", "Let people into the web console."),
     "check": Command(f"{CLI}.check:check", "Test the connection and what Gainsight needs to have."),

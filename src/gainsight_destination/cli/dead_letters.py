@@ -1,79 +1,190 @@
-"""The commands `dead-letters list|show|retry|discard`: records that Gainsight refused."""
+"""The commands `dead-letters list|groups|show|fix|retry|discard|export`: records that a destination refused."""
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gainsight_destination.cli.options import DataOption, DestinationOption, JsonOption
 
-app = typer.Typer(no_args_is_help=True, help="Look at, retry or discard records that a destination refused.")
+if TYPE_CHECKING:
+    from gainsight_destination.cli.data_directory import OpenData
+    from gainsight_destination.letters import Wanted
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at, fix, retry, discard or export records that a destination refused."
+)
+
+
+class Format(StrEnum):
+    """What `export` writes."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+
 
 LikeOption = Annotated[
     bool, typer.Option("--like", envvar="GAINSIGHT_DESTINATION_LIKE", help="And all with the same object and code.")
 ]
 LetterArgument = Annotated[int, typer.Argument(metavar="ID", help="The dead letter's number, from `list`.")]
+ObjectOption = Annotated[
+    str | None,
+    typer.Option("--object", envvar="GAINSIGHT_DESTINATION_OBJECT", help="Only of this object, such as company."),
+]
+CodeOption = Annotated[
+    str | None,
+    typer.Option("--code", envvar="GAINSIGHT_DESTINATION_CODE", help="Only with this code, such as GSOBJ_1012."),
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option("--since", envvar="GAINSIGHT_DESTINATION_SINCE", help="Only those refused since: ISO 8601, UTC."),
+]
+AllOption = Annotated[
+    bool, typer.Option("--all", envvar="GAINSIGHT_DESTINATION_ALL", help="Also those that are settled.")
+]
 
 
 @app.command("list")
 def list_(
     data: DataOption = Path("data"),
     destination: DestinationOption = None,
+    object_name: ObjectOption = None,
+    code: CodeOption = None,
+    since: SinceOption = None,
     limit: Annotated[int, typer.Option(min=1, envvar="GAINSIGHT_DESTINATION_LIMIT", help="At most this many.")] = 100,
-    settled: Annotated[
-        bool, typer.Option("--all", envvar="GAINSIGHT_DESTINATION_ALL", help="Also those retried or discarded.")
-    ] = False,
+    before: Annotated[
+        int | None,
+        typer.Option("--before", envvar="GAINSIGHT_DESTINATION_BEFORE", help="Go on with those before this number."),
+    ] = None,
+    settled: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, newest first."""
+    from gainsight_destination import letters
     from gainsight_destination.cli.console import console, print_json
     from gainsight_destination.cli.data_directory import open_data
-    from gainsight_destination.records import dead_letters
 
     with open_data(data) as opened:
-        chosen = opened.destination(destination).id if destination is not None else None
-        found = dead_letters.select(
-            opened.state, destination_id=chosen, state=None if settled else dead_letters.OPEN, limit=limit
-        )
-        letters = [_told(letter, _name(opened.state, letter)) for letter in found]
+        wanted = wanted_of(opened, destination, object_name, code, since, settled)
+        found, more = letters.page(opened.state, wanted, before_id=before, limit=limit)
     if as_json:
-        print_json(letters)
+        print_json(found)
         return
-    if not letters:
+    if not found:
         console.print("There are no dead letters." if settled else "There are no open dead letters.")
-    for letter in letters:
+    for letter in found:
         about = f"{letter['destination']} {letter['object']} {letter['record']}"
-        state = "" if letter["state"] == dead_letters.OPEN else f"  [{letter['state']}]"
+        state = "" if letter["state"] == "open" else f"  [{letter['state']}]"
         console.print(f"{letter['id']:>6}  {letter['diedAt']}  {about}  {letter['code']}: {letter['message']}{state}")
-    if letters and letters[0]["state"] == dead_letters.OPEN:
-        console.print(f"next: `dead-letters show {letters[0]['id']}` shows the request and the answer")
+    if more is not None:
+        console.print(f"there are more: `dead-letters list --before {more}`")
+    if found and found[0]["state"] == "open":
+        console.print(f"next: `dead-letters show {found[0]['id']}` shows the request and the answer")
+
+
+@app.command("groups")
+def groups_(
+    data: DataOption = Path("data"),
+    destination: DestinationOption = None,
+    object_name: ObjectOption = None,
+    code: CodeOption = None,
+    since: SinceOption = None,
+    settled: AllOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count dead letters by object and code, with some of them and what to do."""
+    from gainsight_destination import letters
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.cli.data_directory import open_data
+
+    with open_data(data) as opened:
+        found = letters.groups(opened.state, wanted_of(opened, destination, object_name, code, since, settled))
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        console.print("There are no dead letters." if settled else "There are no open dead letters.")
+    for group in found:
+        console.print(
+            f"{group['count']:>6,}  {group['destination']} {group['object']} {group['code']}:"
+            f" {group['samples'][0]['message']}, from {group['firstAt']} to {group['lastAt']}"
+        )
+        samples = ", ".join(f"{sample['id']} ({sample['record']})" for sample in group["samples"])
+        console.print(f"        such as {samples}")
+        console.print(f"        to do: {group['whatToDo']}")
 
 
 @app.command()
 def show(letter_id: LetterArgument, data: DataOption = Path("data"), as_json: JsonOption = False) -> None:
-    """Show a dead letter: the record, the request that was refused, the answer, and the attempts."""
+    """Show a dead letter: the record, each time it was refused with request and answer, and what to do."""
+    from gainsight_destination import letters
     from gainsight_destination.cli.console import console, print_json
     from gainsight_destination.cli.data_directory import open_data
-    from gainsight_destination.records import dead_letters
 
     with open_data(data) as opened:
-        letter = dead_letters.get(opened.state, letter_id)
-        told = _told(letter, _name(opened.state, letter))
-    told |= {"request": _json(letter["request"]), "answer": _json(letter["answer"])}
+        told = letters.show(opened.state, letter_id)
     if as_json:
         print_json(told)
         return
     for name, value in told.items():
         shown = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, (dict, list)) else value
         console.print(f"{name}: {'' if shown is None else shown}".rstrip())
-    if letter["state"] == dead_letters.OPEN:
+    if told["state"] == "open":
         console.print(
             f"next: mend what it was refused for, then `dead-letters retry {letter_id}`;"
+            f" or correct a field with `dead-letters fix {letter_id} --set FIELD=VALUE`;"
             f" or give it up with `dead-letters discard {letter_id}`"
         )
+
+
+@app.command()
+def fix(
+    letter_id: LetterArgument,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            envvar="GAINSIGHT_DESTINATION_SET",
+            metavar="FIELD=VALUE",
+            help="Give a field this value. May be repeated.",
+        ),
+    ] = None,
+    clear: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--clear", envvar="GAINSIGHT_DESTINATION_CLEAR", metavar="FIELD", help="Empty a field. May be repeated."
+        ),
+    ] = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unset",
+            envvar="GAINSIGHT_DESTINATION_UNSET",
+            metavar="FIELD",
+            help="Send nothing for a field. May be repeated.",
+        ),
+    ] = None,
+    data: DataOption = Path("data"),
+    as_json: JsonOption = False,
+) -> None:
+    """Correct fields of a refused record and try it again. What messages say of a field later counts again."""
+    from gainsight_destination import letters
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.clock import SystemClock
+
+    wanted = letters.Fix({**dict(map(pair, values or ())), **dict.fromkeys(clear or ())}, tuple(unset or ()))
+    now_ms = SystemClock().now_ms()
+    told = write(data, lambda connection: letters.fix(connection, letter_id, wanted, now_ms))
+    if as_json:
+        print_json(told)
+        return
+    for field, value in told["corrections"].items():
+        console.print(f"{field}: {json.dumps(value, ensure_ascii=False)}")
+    console.print("1 record to be tried again.")
 
 
 @app.command()
@@ -84,9 +195,9 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Try a refused record again, for example after a field was added in Gainsight."""
-    from gainsight_destination.records import dead_letters
+    from gainsight_destination import letters
 
-    _settle(letter_id, like, data, as_json, dead_letters.revive, "to be tried again")
+    settle(data, as_json, "to be tried again", letters.retry, letter_id, like)
 
 
 @app.command()
@@ -97,79 +208,87 @@ def discard(
     as_json: JsonOption = False,
 ) -> None:
     """Give a refused record up. It is tried again only when a new message changes it."""
-    from gainsight_destination.records import dead_letters
+    from gainsight_destination import letters
 
-    _settle(letter_id, like, data, as_json, dead_letters.discard, "discarded")
+    settle(data, as_json, "discarded", letters.discard, letter_id, like)
 
 
-def _settle(letter_id: int, like: bool, data: Path, as_json: bool, settle: Any, what: str) -> None:
+@app.command()
+def export(
+    data: DataOption = Path("data"),
+    destination: DestinationOption = None,
+    object_name: ObjectOption = None,
+    code: CodeOption = None,
+    since: SinceOption = None,
+    settled: AllOption = False,
+    file_format: Annotated[
+        Format, typer.Option("--format", envvar="GAINSIGHT_DESTINATION_FORMAT", help="ndjson or csv.")
+    ] = Format.NDJSON,
+) -> None:
+    """Write dead letters to standard output, oldest first. Their requests and answers hold personal data."""
+    import sys
+
+    from gainsight_destination import letters
+    from gainsight_destination.cli.data_directory import open_data
+
+    with open_data(data) as opened:
+        found = letters.export(opened.state, wanted_of(opened, destination, object_name, code, since, settled))
+        if file_format is Format.CSV:
+            sys.stdout.writelines(letters.as_csv(found))
+        else:
+            sys.stdout.writelines(json.dumps(letter, ensure_ascii=False) + "\n" for letter in found)
+
+
+def wanted_of(
+    opened: "OpenData",
+    destination: str | None,
+    object_name: str | None,
+    code: str | None,
+    since: str | None,
+    settled: bool,
+) -> "Wanted":
+    """What the options ask for. Raises UserError."""
+    from gainsight_destination.errors import UserError
+    from gainsight_destination.events.timestamps import parse_timestamp_ms
+    from gainsight_destination.letters import Wanted
+
+    chosen = opened.destination(destination).id if destination is not None else None
+    since_ms = None if since is None else parse_timestamp_ms(since)
+    if since is not None and since_ms is None:
+        raise UserError(f"--since {since[:40]!r} is no date; write 2026-03-01 or 2026-03-01T10:00:00Z")
+    return Wanted(chosen, object_name, code, since_ms, None if settled else "open")
+
+
+def pair(text: str) -> tuple[str, str]:
+    """FIELD=VALUE taken apart. Raises UserError."""
+    from gainsight_destination.errors import UserError
+
+    field, equals, value = text.partition("=")
+    if not equals or not field.strip():
+        raise UserError("--set needs FIELD=VALUE, such as --set Industry=Software; --clear FIELD empties one")
+    return field.strip(), value
+
+
+def write(data: Path, act: Callable[[sqlite3.Connection], dict[str, Any]]) -> dict[str, Any]:
+    """Do something to the state in one transaction."""
     from contextlib import closing
 
-    from gainsight_destination.cli.console import console, print_json
     from gainsight_destination.cli.data_directory import state_path
-    from gainsight_destination.clock import SystemClock
-    from gainsight_destination.errors import UserError
-    from gainsight_destination.records import dead_letters
-    from gainsight_destination.records.books import Books
     from gainsight_destination.store.database import connect, transaction
 
-    def chosen(connection: sqlite3.Connection) -> Sequence[int]:
-        letter = dead_letters.get(connection, letter_id)
-        if letter["state"] != dead_letters.OPEN:
-            raise UserError(settled_already(letter))
-        return dead_letters.like(connection, letter) if like else [letter["record_id"]]
-
     with closing(connect(state_path(data))) as connection, transaction(connection):
-        now_ms = SystemClock().now_ms()
-        books = Books(now_ms)
-        record_ids = chosen(connection)
-        for record_id in record_ids:
-            settle(connection, books, record_id, now_ms)
-        books.flush(connection)
+        return act(connection)
+
+
+def settle(
+    data: Path, as_json: bool, what: str, act: Callable[..., dict[str, Any]], letter_id: int, like: bool
+) -> None:
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.clock import SystemClock
+
+    now_ms = SystemClock().now_ms()
+    told = write(data, lambda connection: act(connection, letter_id, now_ms, like=like))
     if as_json:
-        print_json({"settled": len(record_ids), "state": what})
+        print_json({**told, "state": what})
     else:
-        console.print(f"{len(record_ids)} {'record' if len(record_ids) == 1 else 'records'} {what}.")
-
-
-SETTLED: Mapping[str, str] = {
-    "retried": "was retried already; if it is refused again, it becomes a new dead letter (`dead-letters list`)",
-    "discarded": "was discarded already; its record is tried again when a new message changes it",
-    "superseded": "is history: its record was delivered since",
-}
-
-
-def settled_already(letter: Mapping[str, Any]) -> str:
-    """Why nothing is left to do about a dead letter that is not open."""
-    return f"dead letter {letter['id']} {SETTLED.get(letter['state'], 'is ' + letter['state'])}"
-
-
-def _name(state: sqlite3.Connection, letter: Mapping[str, Any]) -> str:
-    row = state.execute("SELECT name FROM destinations WHERE id = ?", (letter["destination_id"],)).fetchone()
-    return str(letter["destination_id"]) if row is None else str(row[0])
-
-
-def _told(letter: Mapping[str, Any], destination: str) -> dict[str, Any]:
-    """A dead letter as it is shown: times are ISO 8601, UTC."""
-    from gainsight_destination.events.timestamps import iso_utc
-
-    settled_at_ms = letter["settled_at_ms"]
-    return {
-        "id": letter["id"],
-        "state": letter["state"],
-        "destination": destination,
-        "object": letter["object"],
-        "record": letter["record_key"],
-        "code": letter["code"],
-        "message": letter["message"],
-        "attempts": letter["attempts"],
-        "diedAt": iso_utc(letter["died_at_ms"]),
-        "settledAt": None if settled_at_ms is None else iso_utc(settled_at_ms),
-    }
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:  # longer than what is kept of it
-        return text
+        console.print(f"{told['settled']} {'record' if told['settled'] == 1 else 'records'} {what}.")

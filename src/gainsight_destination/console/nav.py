@@ -25,6 +25,7 @@ NAVIGATION: Final[tuple[tuple[str, tuple[Room, ...]], ...]] = (
             Room("/search", "Accounts and users"),
             Room("/worklists", "Worklists"),
             Room("/failures", "Failures"),
+            Room("/replays", "Replay"),
             Room("/messages", "Find a message"),
         ),
     ),

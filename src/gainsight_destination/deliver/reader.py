@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from gainsight_destination.destinations.contract import Delivery, Statement
+from gainsight_destination.destinations.contract import Arrival, Correction, Delivery, Record, Statement
 from gainsight_destination.eventlog.contract import EntryKind, EventLog
 from gainsight_destination.events.message import Message, decode_body, messages_of
 from gainsight_destination.events.original import original_of
-from gainsight_destination.records import deliveries
+from gainsight_destination.records import corrections, deliveries
 from gainsight_destination.records.priorities import Priority
 from gainsight_destination.resolve.identities import ANONYMOUS, IdentityGraph
 
@@ -71,15 +71,15 @@ class StoreReader:
         message = self._messages_around(offset).get(offset)
         return None if message is None else decode_body(message.body)
 
-    def is_archived(self, offset: int) -> bool:
+    def arrival(self, record: Record, offset: int) -> Arrival:
+        (priority,) = self._connection.execute("SELECT priority FROM records WHERE id = ?", (record.id,)).fetchone()
+        if priority == Priority.RETRY:
+            return "retry"
+        if priority == Priority.REPLAY:
+            return "replay"
         logged = self._log.entry_of(offset)
-        if logged is None:  # the log does not hold it any more: what the record was worth tells
-            return self._priority > Priority.RETRY
-        return logged.entry.kind == EntryKind.ARCHIVE
-
-    @property
-    def is_retried(self) -> bool:
-        return self._priority == Priority.RETRY
+        archived = priority == Priority.BACKFILL if logged is None else logged.entry.kind == EntryKind.ARCHIVE
+        return "archive" if archived else "live"
 
     def original(self, offset: int) -> bytes | None:
         row = self._connection.execute("SELECT message FROM kept_originals WHERE offset = ?", (offset,)).fetchone()
@@ -118,6 +118,9 @@ class StoreReader:
             )
             for at_ms, message_id, account_id, says_member, has_traits, body in rows
         ]
+
+    def corrections(self, record_id: int) -> Mapping[str, Correction]:
+        return corrections.of_record(self._connection, record_id)
 
     def is_on_its_way(self, object_name: str, key: str) -> bool:
         row = self._connection.execute(

@@ -49,6 +49,14 @@ class Delivery(msgspec.Struct, gc=False):
     """Its source is not believed about `said_account`: another account is in force for its user."""
 
 
+class Correction(NamedTuple):
+    """What a person corrected about a field: its value from `at_ms` on, or (`unset`) that nothing is sent for it."""
+
+    at_ms: int
+    value: Any
+    unset: bool = False
+
+
 class Statement(msgspec.Struct, frozen=True, gc=False):
     """What an identify or group message says about a record, beside its traits."""
 
@@ -357,6 +365,10 @@ class Calls(Protocol):
         ...
 
 
+Arrival = Literal["live", "retry", "archive", "replay"]
+"""Live; tried again, since it failed or a person asked for it; from an archive; read from the log once more."""
+
+
 EventNames = Callable[[int], str]
 """The name of a track event by the store's number of it."""
 
@@ -387,13 +399,8 @@ class RecordReader(Protocol):
         """Properties or traits of a message; None when neither log nor store holds it any more."""
         ...
 
-    def is_archived(self, offset: int) -> bool:
-        """Whether a message came from an archive, not live."""
-        ...
-
-    @property
-    def is_retried(self) -> bool:
-        """Whether the records at hand are tried again: they failed, or a person asked for it."""
+    def arrival(self, record: Record, offset: int) -> Arrival:
+        """How the message of a record came to be delivered now."""
         ...
 
     def original(self, offset: int) -> bytes | None:
@@ -402,6 +409,10 @@ class RecordReader(Protocol):
 
     def statements(self, record_id: int) -> list[tuple[int, str, Statement, Mapping[str, Any]]]:
         """(at_ms, message id, statement, traits) about a record, oldest first by (at_ms, message id)."""
+        ...
+
+    def corrections(self, record_id: int) -> Mapping[str, Correction]:
+        """What a person corrected about a record, by field."""
         ...
 
     def is_on_its_way(self, object_name: str, key: str) -> bool:
@@ -469,6 +480,8 @@ class Outline:
 
     objects: Sequence[ObjectSpec]
     limits: Limits
+    advice: Mapping[str, str]
+    why_not_corrected: Callable[[str, str], str | None]
 
 
 class RecordDestination(Protocol):
@@ -505,6 +518,15 @@ class RecordDestination(Protocol):
         """How to get a token for the calls; None when `headers` let them in."""
         ...
 
+    @property
+    def advice(self) -> Mapping[str, str]:
+        """What a person can do about a record that was refused with a code."""
+        ...
+
+    def why_not_corrected(self, object_name: str, field: str) -> str | None:
+        """Why a person cannot correct this field of a record; None if it can be."""
+        ...
+
     def supports(self, message_type: str) -> bool: ...
     @property
     def allowlist(self) -> Collection[str]:
@@ -523,7 +545,7 @@ class RecordDestination(Protocol):
         """
         ...
 
-    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: "EventNames") -> Placement:
         """Which records a message touched under the settings that gave this `placing`. Pure."""
         ...
 

@@ -81,8 +81,9 @@ class MessageDestination:
     )
     windows = Windows(park_ms=STORY_MS, parked_then_deliver=False, correction_ms=STORY_MS, movable=False)
     account_names: tuple[str, ...] = ("accountId", "account_id")
-    token_grant: TokenGrant | None = None
     placing: Mapping[str, str] = {}
+    token_grant: TokenGrant | None = None
+    advice: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -110,13 +111,16 @@ class MessageDestination:
         """The request that delivers a message; its body is added."""
         raise NotImplementedError
 
+    def why_not_corrected(self, object_name: str, field: str) -> str | None:
+        return "a message goes as it came; correct what takes it, then retry"
+
     def supports(self, message_type: str) -> bool:
         return message_type in self._types
 
     def place(self, delivery: Delivery, event_name: EventNames) -> Placement:
         return Placement((Contribution(MESSAGE, str(delivery.offset)),))
 
-    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: EventNames) -> Placement:
         return self.place(delivery, event_name)
 
     async def prepare(self, object_name: str, calls: Calls, now_ms: int) -> None:

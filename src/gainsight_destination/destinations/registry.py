@@ -23,7 +23,7 @@ def outline(slug: str, settings: Mapping[str, Any]) -> Outline | None:
         destination = build(slug, dict.fromkeys(entry_of(slug).secrets_beside(settings), STAND_IN) | dict(settings))
     except UserError:
         return None
-    return Outline(destination.objects, destination.limits)
+    return Outline(destination.objects, destination.limits, destination.advice, destination.why_not_corrected)
 
 
 def build(slug: str, settings: Mapping[str, Any]) -> RecordDestination:

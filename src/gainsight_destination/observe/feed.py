@@ -19,7 +19,7 @@ from gainsight_destination.records.deliveries import OFFSETS, delivery_id
 from gainsight_destination.resolve.duplicates import digest_of
 
 LOOK_BACK_MESSAGES: Final = 2_000
-CHUNK_MESSAGES: Final = 500
+CHUNK_MESSAGES: Final = 100
 MAX_AGAIN: Final = 200
 
 UNRESOLVED: Final = "unresolved"
@@ -155,8 +155,12 @@ class _Teller:
         items = [(received[logged.offset], item) for logged in entries for item in read_entry(logged)]
         items = [(at_ms, item) for at_ms, item in items if self._may_pass(item)]
         messages = [item for _, item in items if isinstance(item, Message) and item.offset < self._read_until]
+        decisions = self._decisions(messages)
+        if self._wanted.user is not None or self._wanted.account is not None:
+            items = [(at_ms, item) for at_ms, item in items if self._may_be_of(item, decisions)]
+            kept = {item.offset for _, item in items}
+            messages = [message for message in messages if message.offset in kept]
         seen = self._seen(messages)
-        decisions = self._decisions(messages, seen)
         told = (
             self._message(item, seen, decisions) if isinstance(item, Message) else self._discarded(item, at_ms)
             for at_ms, item in items
@@ -221,15 +225,9 @@ class _Teller:
         }
         return {offset: by_digest[digest] for offset, digest in digests.items() if digest in by_digest}
 
-    def _decisions(
-        self, messages: Sequence[Message], seen: dict[int, tuple[int, int]]
-    ) -> dict[int, list[tuple[int, _Decision]]]:
+    def _decisions(self, messages: Sequence[Message]) -> dict[int, list[tuple[int, _Decision]]]:
         """By offset, the destinations that a message is or was on its way to."""
-        ids = []
-        for message in messages:
-            offset, route_id = seen.get(message.offset, (-1, 0))
-            route = self._route(route_id) if offset == message.offset else dict.fromkeys(self._names.destinations)
-            ids += [delivery_id(d, message.offset) for d, reason in route.items() if reason is None]
+        ids = [delivery_id(d, message.offset) for d in self._names.destinations for message in messages]
         rows = self._connection.execute(
             "SELECT d.id, d.state, d.reason, i.value, a.value FROM deliveries d JOIN identities i ON i.id = d.user_id"
             " LEFT JOIN accounts a ON a.id = d.account_id WHERE d.id IN (SELECT value FROM json_each(?))",
@@ -256,6 +254,15 @@ class _Teller:
         if isinstance(item, Discarded):
             return not (wanted.type or wanted.event or wanted.user or wanted.account or wanted.destination)
         return wanted.type in (None, item.type) and wanted.event in (None, item.event)
+
+    def _may_be_of(self, item: Message | Discarded, decisions: dict[int, list[tuple[int, _Decision]]]) -> bool:
+        """Whether an item may be of the wanted user and account: what it says, and what was decided."""
+        if isinstance(item, Discarded):
+            return False
+        decided = [decision for _, decision in decisions.get(item.offset, ())]
+        users = {item.user_id, item.anonymous_id, *(decision.user for decision in decided)}
+        accounts = {item.group_id, *(decision.account for decision in decided)}
+        return self._wanted.user in (None, *users) and self._wanted.account in (None, *accounts)
 
     def _passes(self, message: FeedMessage) -> bool:
         wanted = self._wanted

@@ -5,7 +5,7 @@ A dead record comes back by itself when a new message changes it; a person can r
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gainsight_destination.destinations.contract import Rejected
@@ -19,9 +19,13 @@ OPEN: Final = "open"
 RETRIED: Final = "retried"
 DISCARDED: Final = "discarded"
 SUPERSEDED: Final = "superseded"
+REFUSALS_KEPT: Final = 10
 FIRST_WAIT_MS: Final = 5_000
 LONGEST_WAIT_MS: Final = 3_600_000
 STORED_TEXT_CHARACTERS: Final = 20_000
+
+Settle = Callable[[sqlite3.Connection, Books, int, int], None]
+"""(connection, books, record id, now in milliseconds): something that a person does about a dead record."""
 
 _COLUMNS: Final = (
     "id",
@@ -58,6 +62,12 @@ def bury(
         "status": outcome.answer.status,
         "body": outcome.answer.body if outcome.answer.body is not None else outcome.answer.text,
     }
+    said = (
+        outcome.code,
+        outcome.message,
+        json.dumps(request, ensure_ascii=False)[:STORED_TEXT_CHARACTERS],
+        json.dumps(answer, ensure_ascii=False)[:STORED_TEXT_CHARACTERS],
+    )
     connection.execute(
         "INSERT INTO dead_letters (destination_id, record_id, object, record_key, version, code, message, request,"
         " answer, attempts, died_at_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
@@ -70,13 +80,16 @@ def bury(
             object_name,
             name,
             version,
-            outcome.code,
-            outcome.message,
-            json.dumps(request, ensure_ascii=False)[:STORED_TEXT_CHARACTERS],
-            json.dumps(answer, ensure_ascii=False)[:STORED_TEXT_CHARACTERS],
+            *said,
             attempts + 1,
             now_ms,
         ),
+    )
+    connection.execute("INSERT OR REPLACE INTO refusals VALUES (?,?,?,?,?,?)", (record_id, now_ms, *said))
+    connection.execute(
+        "DELETE FROM refusals WHERE record_id = ?1 AND at_ms <="
+        " (SELECT at_ms FROM refusals WHERE record_id = ?1 ORDER BY at_ms DESC LIMIT 1 OFFSET ?2)",
+        (record_id, REFUSALS_KEPT),
     )
     connection.execute(
         "UPDATE records SET state = 'dead', reason = ?, attempts = attempts + 1, batch_limit = 1 WHERE id = ?",
@@ -86,8 +99,10 @@ def bury(
 
 
 def revive(connection: sqlite3.Connection, books: Books, record_id: int, now_ms: int) -> None:
-    """Give a dead record another chance, because a person says so."""
-    shift_waiting(connection, books, record_id, dead=-1)
+    """Give a dead record another chance, because a person says so; one that is to be tried by itself goes at once."""
+    (state,) = connection.execute("SELECT state FROM records WHERE id = ?", (record_id,)).fetchone()
+    if state == "dead":
+        shift_waiting(connection, books, record_id, dead=-1)
     connection.execute(
         "UPDATE records SET state = 'dirty', reason = '', attempts = 0, dirty_since_ms = ?, due_at_ms = ?,"
         " priority = max(priority, ?) WHERE id = ?",
@@ -150,18 +165,30 @@ def select(
         clauses.append("state = ?")
         values.append(state)
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-    rows = connection.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM dead_letters{where} ORDER BY id DESC LIMIT ?", (*values, limit)
+    return rows(connection, f"{where} ORDER BY id DESC LIMIT ?", (*values, limit))
+
+
+def rows(connection: sqlite3.Connection, clauses: str, values: Sequence[object]) -> list[dict[str, Any]]:
+    """Dead letters by the clauses of a query."""
+    found = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM dead_letters{clauses}", values)
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+
+
+def refusals(connection: sqlite3.Connection, record_id: int) -> list[dict[str, Any]]:
+    """How a record was refused, oldest first, the last REFUSALS_KEPT times."""
+    names = ("at_ms", "code", "message", "request", "answer")
+    found = connection.execute(
+        f"SELECT {', '.join(names)} FROM refusals WHERE record_id = ? ORDER BY at_ms", (record_id,)
     )
-    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def get(connection: sqlite3.Connection, letter_id: int) -> dict[str, Any]:
     """One dead letter. Raises UserError when there is none with this id."""
-    row = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM dead_letters WHERE id = ?", (letter_id,)).fetchone()
-    if row is None:
+    found = rows(connection, " WHERE id = ?", (letter_id,))
+    if not found:
         raise UserError(f"there is no dead letter {letter_id}; `dead-letters list` shows those there are")
-    return dict(zip(_COLUMNS, row, strict=True))
+    return found[0]
 
 
 def like(connection: sqlite3.Connection, letter: dict[str, Any]) -> Sequence[int]:

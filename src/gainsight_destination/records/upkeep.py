@@ -6,7 +6,6 @@ the message itself is kept in the store.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Final
 
 from gainsight_destination.destinations.contract import Delivery, Placement, RecordDestination
@@ -58,14 +57,13 @@ def settle(
         (name,) = connection.execute("SELECT value FROM event_names WHERE id = ?", (event_id,)).fetchone()
         return str(name)
 
-    of_message = [spec.name for spec in destination.objects if spec.of_message]
     for delivery in settled:
         placing = past.placing_of(delivery)
         if placing is None:
             placed = destination.place(delivery, event_name)
         else:
-            placed = destination.place_as(delivery, event_name, placing)
-        _freeze(connection, destination_id, placed, delivery, of_message)
+            placed = destination.place_as(delivery, placing, event_name)
+        _freeze(connection, destination_id, destination, placed, delivery)
     forgotten_as_filtered(connection, destination_id, [d for d in settled if d.state == FILTERED])
     deliveries.delete(connection, destination_id, settled)
     if len(chunk) < CHUNK or chunk[-1].received_at_ms >= oldest_movable_ms:
@@ -82,17 +80,19 @@ def _is_at_rest(connection: sqlite3.Connection, delivery: Delivery) -> bool:
 def _freeze(
     connection: sqlite3.Connection,
     destination_id: int,
+    destination: RecordDestination,
     placed: Placement,
     delivery: Delivery,
-    of_message: Sequence[str],
 ) -> None:
-    """What a message added to tallies stays in them; its own records, those of these objects too, go with it."""
+    """What a message added to tallies stays in them; its own record goes with it."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
     connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
-    connection.executemany(
-        "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?",
-        [(destination_id, name, f"{delivery.offset}/", f"{delivery.offset}0") for name in of_message],  # 0 is after /
-    )
+    for spec in destination.objects:
+        if spec.of_message:
+            connection.execute(
+                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?",
+                (destination_id, spec.name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
+            )
     for contribution in placed.contributions:
         if contribution.tally_user is not None:
             connection.execute(

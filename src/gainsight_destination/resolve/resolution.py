@@ -51,4 +51,4 @@ def place(
         return _UNTRUSTED
     if placing is None:
         return destination.place(delivery, event_name)
-    return destination.place_as(delivery, event_name, placing)
+    return destination.place_as(delivery, placing, event_name)

@@ -548,7 +548,7 @@ class _Bounds:
 
     def __call__(self, object_name: str, key: str, user_id: int, from_ms: int, until_ms: int) -> tuple[int, int] | None:
         destination = self._connected.destination
-        past = self._resolver._past_rules[self._connected.id]
+        past, event_name = self._resolver._past_rules[self._connected.id], self._resolver.event_name
         times = [
             delivery.at_ms
             for scope in self._resolver._graph.scopes_of(user_id, Interval(from_ms, until_ms))
@@ -556,9 +556,7 @@ class _Bounds:
                 self._resolver._connection, self._connected.id, scope.identity_id, *scope.interval, since_ms=0
             )
             if delivery.user_id == user_id and delivery.state not in ("filtered", "parked")
-            for contribution in place(
-                delivery, destination, self._resolver.event_name, past.placing_of(delivery)
-            ).contributions
+            for contribution in place(delivery, destination, event_name, past.placing_of(delivery)).contributions
             if contribution.tally_user == user_id and (contribution.object, contribution.key) == (object_name, key)
         ]
         return (min(times), max(times)) if times else None

@@ -46,6 +46,10 @@ if (first && first.querySelector("[data-waiting]")) {
   setTimeout(look, 1000);
 }
 
+for (const reload of document.querySelectorAll("[data-reload]")) {
+  setTimeout(() => location.reload(), Number(reload.dataset.reload));
+}
+
 const stream = document.querySelector("[data-stream]");
 if (stream) {
   const rows = stream.querySelector("tbody");

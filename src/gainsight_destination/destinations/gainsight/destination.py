@@ -43,8 +43,9 @@ from gainsight_destination.destinations.gainsight.placement import (
     placing_of,
     settings_placing,
 )
-from gainsight_destination.destinations.gainsight.projection import Projection
+from gainsight_destination.destinations.gainsight.projection import NOT_CORRECTED, Projection
 from gainsight_destination.destinations.gainsight.responses import (
+    ADVICE,
     NO_COMPANY,
     NO_ROW,
     NO_ROWS,
@@ -81,6 +82,7 @@ class GainsightDestination:
     """One configured Gainsight tenant."""
 
     integration_name = INTEGRATION_NAME
+    advice: Mapping[str, str] = ADVICE
     account_names: tuple[str, ...]
 
     def __init__(self, settings: GainsightSettings) -> None:
@@ -144,6 +146,11 @@ class GainsightDestination:
             return None
         return OAuthGrant(settings.client_id, settings.client_secret)
 
+    def why_not_corrected(self, object_name: str, field: str) -> str | None:
+        if object_name == COMPANY and field == self.settings.account_field:
+            return "it is the key"
+        return NOT_CORRECTED.get(object_name, {}).get(field)
+
     # -- messages to records
 
     def supports(self, message_type: str) -> bool:
@@ -156,7 +163,7 @@ class GainsightDestination:
     def placing(self) -> Mapping[str, str]:
         return placing_of(self.settings)
 
-    def place_as(self, delivery: Delivery, event_name: EventNames, placing: Mapping[str, str]) -> Placement:
+    def place_as(self, delivery: Delivery, placing: Mapping[str, str], event_name: EventNames) -> Placement:
         return place(delivery, settings_placing(self.settings, placing), self._triggers, event_name)
 
     # -- records to drafts

@@ -15,6 +15,7 @@ from gainsight_destination.destinations.contract import Call, Upload
 from gainsight_destination.destinations.gainsight.placement import EVENT
 from gainsight_destination.destinations.gainsight.projection import PERSON_EMAIL
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.harmless_csv import FORMULA
 
 IMPORT_PATH: Final = "/v1.0/admin/connector/job/bulkimport"
 MAX_FILE_BYTES: Final = 79_999_500
@@ -26,8 +27,6 @@ UPLOAD_FROM_RECORDS: Final = 551
 FILES_PER_HOUR: Final = 10
 FILES_PER_DAY: Final = 100
 """Gainsight documents these for a tenant's Bulk API."""
-FORMULA: Final = frozenset("=+-@\t\r\n")
-"""What a text begins with that a spreadsheet takes for a formula (OWASP, CSV injection)."""
 
 EVENT_COLUMNS: Final = (
     "Message_Id__gc",

@@ -177,7 +177,7 @@ FORM: Final = (
     ),
     SettingField(
         "triggerImported",
-        "Imports fire triggers",
+        "Imports and replays fire triggers",
         "Usually not: who imports last year's events wants nobody to hear of them.",
         Kind.FLAG,
         False,

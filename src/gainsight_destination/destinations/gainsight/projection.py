@@ -1,19 +1,21 @@
 """What each Gainsight record should hold, computed from what the messages said.
 
 Fields are last-writer-wins by date, then message id; among values that cannot become the field's type the newest one
-that can wins. A trait sent as null clears its field, except Email and Name.
+that can wins. A trait sent as null clears its field, except Email and Name. What a person corrected is one more value,
+dated when it was corrected.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from gainsight_destination.destinations.contract import Draft, Record, RecordReader, Reference, Statement
-from gainsight_destination.destinations.gainsight.placement import COMPANY, PERSON, UsageKey
+from gainsight_destination.destinations.contract import Correction, Draft, Record, RecordReader, Reference, Statement
+from gainsight_destination.destinations.gainsight.placement import COMPANY, EVENT, PERSON, TRIGGER, USAGE, UsageKey
 from gainsight_destination.destinations.gainsight.schema import Schema
 from gainsight_destination.destinations.gainsight.settings import GainsightSettings
+from gainsight_destination.destinations.gainsight.triggers import corrected
 from gainsight_destination.destinations.gainsight.values import Field, fit
 from gainsight_destination.events.message import GROUP_ID
 from gainsight_destination.events.timestamps import iso_day, iso_utc
@@ -39,8 +41,24 @@ ACCOUNT: Final = "account"
 """Draft field: the account id a record belongs to, in the clear; `requests.py` turns it into lookups."""
 
 
+RESOLVED: Final = ("Account_Id__gc", "Company_Id__gc", "Person_Id__gc")
+OF_THE_USER: Final = "it follows from whose event it is; send an identify or group call that says so"
 TITLE: Final = Field("Title", "STRING", 255)
 """The text on a link of Person and Company, with the length that Gainsight's text fields have."""
+
+
+NOT_CORRECTED: Final[Mapping[str, Mapping[str, str]]] = {
+    COMPANY: {"Gsid": "it is the key"},
+    PERSON: {"Email": "it is the key", "companies": "it comes from account facts; send a group call"},
+    EVENT: {"Message_Id__gc": "it is the key", **dict.fromkeys(RESOLVED, OF_THE_USER)},
+    USAGE: {
+        "Usage_Key__gc": "it is the key",
+        **dict.fromkeys(RESOLVED, OF_THE_USER),
+        **dict.fromkeys(("Event_Count__gc", "First_At__gc", "Last_At__gc"), "it is counted from messages"),
+    },
+    TRIGGER: {"messageId": "it is the message's"},
+}
+"""Fields by object that a person cannot correct, and why; also the account field of a Company."""
 
 
 class Mapped(NamedTuple):
@@ -64,15 +82,19 @@ def traits_of_fields(
     return {field: names for field, names in traits.items() if names}
 
 
-def map_traits(said: Sequence[Said], fields: Mapping[str, tuple[str, ...]], schema: Schema) -> Mapped:
-    """Fold what messages said, oldest first, into fields that the schema has."""
+def map_traits(
+    said: Sequence[Said],
+    fields: Mapping[str, tuple[str, ...]],
+    schema: Schema,
+    corrections: Mapping[str, Correction] = {},
+) -> Mapped:
+    """Fold what messages said, oldest first, and what a person corrected, into fields that the schema has."""
     mapped: dict[str, Any] = {}
     notices: set[tuple[str, str]] = set()
-    for field, names in fields.items():
+    for field in {**fields, **corrections}:
         target = schema.fields.get(field)
-        for _, _, _, traits in reversed(said):
-            found, value = _first_said(traits, names)
-            if not found or (value is None and field in KEPT_ON_NULL):
+        for value in _newest_first(said, fields.get(field, ()), corrections.get(field)):
+            if value is None and field in KEPT_ON_NULL:
                 continue
             if target is None or not target.writable:
                 notices.add(("field_not_writable", f"{schema.object_name}.{field}"))
@@ -84,6 +106,18 @@ def map_traits(said: Sequence[Said], fields: Mapping[str, tuple[str, ...]], sche
                 mapped[field] = fitted.value
                 break
     return Mapped(mapped, tuple(sorted(notices)))
+
+
+def _newest_first(said: Sequence[Said], names: Sequence[str], correction: Correction | None) -> Iterator[Any]:
+    """The values of a field. What messages said before it was corrected does not count."""
+    for at_ms, _, _, traits in reversed(said):
+        if correction is not None and at_ms <= correction.at_ms:
+            break
+        found, value = _first_said(traits, names)
+        if found:
+            yield value
+    if correction is not None and not correction.unset:
+        yield correction.value
 
 
 def _first_said(traits: Mapping[str, Any], names: Sequence[str]) -> tuple[bool, Any]:
@@ -124,7 +158,7 @@ class Projection:
     def company(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
         account = reader.account(int(record.key))
         said = reader.statements(record.id)
-        mapped = map_traits(said, self._company_fields, schema)
+        mapped = map_traits(said, self._company_fields, schema, reader.corrections(record.id))
         mapped.fields.pop(self._settings.account_field, None)
         unmapped = unmapped_traits(said, self._known_company, schema.object_name)
         return Draft(
@@ -139,7 +173,7 @@ class Projection:
     def person(self, reader: RecordReader, record: Record, schema: Schema) -> Draft:
         email = reader.email(int(record.key))
         said = reader.statements(record.id)
-        mapped = map_traits(said, self._person_fields, schema)
+        mapped = map_traits(said, self._person_fields, schema, reader.corrections(record.id))
         fields = {**mapped.fields, "Email": email}
         if "Name" not in fields and schema.can_write("Name"):
             parts = [str(fields[part]) for part in ("FirstName", "LastName") if fields.get(part)]
@@ -229,7 +263,7 @@ class Projection:
         """A row of a custom object: values made to fit, and the references for its lookups."""
         fitted: dict[str, Any] = {}
         found = set(notices)
-        for name, value in fields.items():
+        for name, value in corrected(fields, reader.corrections(record.id)).items():
             target = schema.fields.get(name)
             if target is None or not target.writable:
                 found.add(("field_not_writable", f"{schema.object_name}.{name}"))

@@ -171,6 +171,21 @@ REFUSALS: Final[Mapping[str, str]] = {
 """What a code of refused data says of the record; any other is refused data all the same."""
 
 
+ADVICE: Final[Mapping[str, str]] = {
+    "GSOBJ_1001": "make the field longer in Gainsight, or give a shorter value with `dead-letters fix`; then retry",
+    "GSOBJ_1002": "the answer names the field: give it another value with `dead-letters fix`, or mend it in Gainsight; "
+    "then retry",
+    "GSOBJ_1004": "retry: the record is looked for again",
+    "GSOBJ_1005": "give the field a date with `dead-letters fix`",
+    "GSOBJ_1006": "give the field a date with `dead-letters fix`",
+    "GSOBJ_1007": "fill the field with `dead-letters fix`, map a trait to it, or make it optional there; then retry",
+    "GSOBJ_1008": "give the field a value of its type with `dead-letters fix`",
+    "GSOBJ_1011": "retry: what it updates is looked for again",
+    "GSOBJ_1012": "add the option to the picklist in Gainsight, or choose one with `dead-letters fix`; then retry",
+}
+"""What a person can do about refused data, by code."""
+
+
 def is_refused_credential(answer: Answer) -> bool:
     """Whether an answer refuses the key or token itself."""
     kind = next((kind for kind in ANSWERS if kind.fits(answer, code_of(answer))), None)

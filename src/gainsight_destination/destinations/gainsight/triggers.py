@@ -2,14 +2,14 @@
 
 A trigger is one record, of one message, delivered by one call. Gainsight stores nothing that could be looked up, so
 when no answer comes it cannot be known whether the trigger fired: it is fired again, with the same `messageId`. Once it
-has fired it never fires again, whatever is learned later. What is old, or came from an archive, does not fire unless
-the settings say so: a person who is told of an event expects that it has just happened.
+has fired it never fires again, whatever is learned later. What is old, or came from an archive or a replay, does not
+fire unless the settings say so: a person who is told of an event expects that it has just happened.
 
 Where it comes from: Gainsight's page of the Events API for path, headers and body; clients in use for `topicName`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from gainsight_destination.destinations.contract import (
     BatchRejectedError,
     Call,
     Calls,
+    Correction,
     Deferred,
     Delivered,
     Delivery,
@@ -78,21 +79,22 @@ class Triggers:
         return Draft(
             record,
             name=delivery.message_id,
-            fields=self._body(reader, delivery, event) if fires else {},
+            fields=self._body(reader, record, delivery, event) if fires else {},
             wanted=fires,
             notices=notices,
         )
 
     def _is_timely(self, reader: RecordReader, record: Record, delivery: Delivery) -> bool:
         """Whether the event had happened not long before it came to this, and came live. One tried again was timely."""
-        if reader.is_retried:
+        arrival = reader.arrival(record, delivery.offset)
+        if arrival == "retry":
             return True
-        if not self._settings.trigger_imported and reader.is_archived(delivery.offset):
+        if arrival != "live" and not self._settings.trigger_imported:
             return False
         return record.dirty_since_ms - delivery.at_ms <= self._settings.trigger_hours * HOUR_MS
 
-    def _body(self, reader: RecordReader, delivery: Delivery, event: str) -> dict[str, Any]:
-        """All properties, and over them who, whose and when as they were resolved."""
+    def _body(self, reader: RecordReader, record: Record, delivery: Delivery, event: str) -> dict[str, Any]:
+        """All properties, over them who, whose and when as they were resolved, and over all what a person corrected."""
         resolved = {
             "messageId": delivery.message_id,
             "event": event,
@@ -102,7 +104,7 @@ class Triggers:
             "email": None if delivery.email_id is None else reader.email(delivery.email_id),
         }
         known = {name: value for name, value in resolved.items() if value is not None}
-        return {**(reader.body(delivery.offset) or {}), **known}
+        return corrected({**(reader.body(delivery.offset) or {}), **known}, reader.corrections(record.id))
 
     def call(self, draft: Draft) -> Call:
         trigger = self._by_key[draft.record.key.partition("/")[2]]
@@ -147,6 +149,13 @@ class Triggers:
         except BatchRejectedError as error:
             return Rejected(error.code, f"{error} (is this event set up in its topic?)", told, answer)
         return Delivered(b"fired")
+
+
+def corrected(fields: Mapping[str, Any], corrections: Mapping[str, Correction]) -> dict[str, Any]:
+    """The fields of a record that no later message can change, as a person corrected them."""
+    unset = {name for name, one in corrections.items() if one.unset}
+    found = {**fields, **{name: one.value for name, one in corrections.items()}}
+    return {name: value for name, value in found.items() if name not in unset}
 
 
 def key_of(trigger: Trigger) -> str:

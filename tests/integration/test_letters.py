@@ -1,0 +1,230 @@
+"""Dead letters as a person works with them: grouped, explained, corrected so that it lasts, and taken out as files."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.delivery import EVENTS, Delivery, delivery_at_sandbox
+from tests.support.pipeline import group, identify, track
+from typer.testing import CliRunner
+
+from gainsight_destination import letters
+from gainsight_destination.cli.app import app
+from gainsight_destination.errors import UserError
+from gainsight_destination.events.timestamps import iso_utc
+from gainsight_destination.letters import Fix, Wanted
+
+OPEN = Wanted()
+REQUIRED = {"data_type": "STRING", "nillable": False, "required": True}
+MAPPED = {
+    "companyFields": {"plan": "Plan__gc"},
+    "personFields": {"plan": "Plan__gc"},
+    "eventFields": {"plan": "Plan__gc"},
+}
+
+
+async def refuse_everything(delivery: Delivery) -> str:
+    """A field that every new person and row needs and nobody fills; an account that is there."""
+    for object_name in ("person", EVENTS):
+        await delivery.sandbox.control("PUT", f"schema/{object_name}/fields/Plan__gc", REQUIRED)
+    return str((await delivery.accounts())[0]["SfdcAccountId"])
+
+
+async def find(delivery: Delivery, wanted: Wanted = OPEN) -> list[dict[str, Any]]:
+    found, more = await delivery.database.read(lambda connection: letters.page(connection, wanted))
+    assert more is None
+    return found
+
+
+async def fix(delivery: Delivery, letter_id: int, values: dict[str, Any], *unset: str) -> dict[str, Any]:
+    now_ms = delivery.clock.now_ms()
+    told = await delivery.database.write(
+        lambda connection: letters.fix(connection, letter_id, Fix(values, unset), now_ms)
+    )
+    await delivery.drain()
+    return told
+
+
+async def test_a_correction_is_one_more_dated_statement(tmp_path: Path) -> None:
+    """It makes the record arrive and stays; what is dated before loses, however late it is read; what is after wins."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        await refuse_everything(delivery)
+        start_ms = delivery.clock.now_ms()
+        delivery.send(identify("ana", {"email": "ana@x.test", "firstName": "Anna"}))
+        await delivery.drain()
+        (letter,) = await find(delivery)
+        delivery.clock.advance(60)
+        await fix(delivery, letter["id"], {"Plan__gc": "gold", "FirstName": "Ana"})
+
+        async def person() -> tuple[Any, Any]:
+            (row,) = await delivery.rows("person")
+            return row["Plan__gc"], row["FirstName"]
+
+        assert await person() == ("gold", "Ana")
+        assert (await delivery.books())["delivered"] == 1
+        late = {"timestamp": iso_utc(start_ms + 1000)}  # before the correction, read after it
+        delivery.send(
+            identify("ana", {"email": "ana@x.test", "plan": "silver", "firstName": "Anne", "lastName": "B"}, **late)
+        )
+        await delivery.drain()
+        await delivery.restart()
+        assert await person() == ("gold", "Ana")
+        delivery.clock.advance(60)
+        delivery.send(identify("ana", {"email": "ana@x.test", "plan": "bronze"}))
+        await delivery.drain()
+        assert await person() == ("bronze", "Ana")
+
+
+async def test_rows_keep_what_was_corrected(tmp_path: Path) -> None:
+    """A row belongs to one message, so nothing later wins; a value is made to fit, an unset field is not sent."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        account = await refuse_everything(delivery)
+        await delivery.sandbox.control("PUT", f"schema/{EVENTS}/fields/Rows__gc", {"data_type": "NUMBER"})
+        delivery.send(track("u1", "Seen", messageId="m1", properties={"accountId": account}))
+        await delivery.drain()
+        (letter,) = await find(delivery)
+        await fix(delivery, letter["id"], {"Plan__gc": "gold", "Rows__gc": "12"}, "Properties__gc")
+        (row,) = await delivery.rows(EVENTS)
+        assert (row["Plan__gc"], row["Rows__gc"], row["Properties__gc"]) == ("gold", 12, None)
+        delivery.send(identify("u1", {"email": "u1@x.test", "plan": "x"}))  # fills the row's lookup later on
+        await delivery.drain()
+        await delivery.step_until(minutes=3)
+        (row,) = await delivery.rows(EVENTS)
+        assert (row["Plan__gc"], row["Rows__gc"]) == ("gold", 12)
+
+
+async def test_every_refusal_is_kept_with_its_time(tmp_path: Path) -> None:
+    """A record that is refused again and again has its last ten refusals, each with request and answer."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        account = await refuse_everything(delivery)
+        delivery.send(track("u1", "Seen", messageId="m1", properties={"accountId": account}))
+        await delivery.drain()
+        for _ in range(11):
+            delivery.clock.advance(10)
+            assert await delivery.retry_dead_letters() == 1
+            await delivery.drain()
+        (letter,) = await find(delivery)
+        assert len(await find(delivery, Wanted(state=None))) == 12
+        told = await delivery.database.read(lambda connection: letters.show(connection, letter["id"]))
+        assert len(told["refusals"]) == 10
+        assert len({one["at"] for one in told["refusals"]}) == 10
+        assert told["refusals"][-1]["at"] == told["diedAt"]
+        assert told["refusals"][0]["request"]["body"]["records"][0]["Message_Id__gc"] == "m1"
+        assert {one["answer"]["status"] for one in told["refusals"]} == {400}
+        await fix(delivery, letter["id"], {"Plan__gc": "x"})
+        assert (await delivery.books())["delivered"] == 1
+
+
+async def test_letters_are_grouped_by_reason_with_what_to_do(tmp_path: Path) -> None:
+    """What went wrong how often, some of them, and a sentence that helps; filters and pages."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        account = await refuse_everything(delivery)
+        delivery.send(
+            identify("ana", {"email": "ana@x.test"}),
+            *(track("u1", "Seen", messageId=f"m{n}", properties={"accountId": account}) for n in range(5)),
+        )
+        await delivery.drain()
+
+        def read(connection: Any) -> Any:
+            first, before = letters.page(connection, Wanted(object="event"), limit=3)
+            return (
+                letters.groups(connection, Wanted()),
+                first,
+                letters.page(connection, Wanted(object="event"), before_id=before),
+            )
+
+        groups, first, (rest, more) = await delivery.database.read(read)
+        assert [(one["object"], one["code"], one["count"]) for one in groups] == [
+            ("event", "GSOBJ_1007", 5),
+            ("person", "GSOBJ_1007", 1),
+        ]
+        assert len(groups[0]["samples"]) == 3
+        assert "map a trait to it, or make it optional" in groups[0]["whatToDo"]
+        assert more is None
+        ids = [letter["id"] for letter in (*first, *rest)]
+        assert (len(first), len(ids), ids) == (3, 5, sorted(ids, reverse=True))
+        assert await find(delivery, Wanted(since_ms=delivery.clock.now_ms() + 1)) == []
+        assert len(await find(delivery, Wanted(code="GSOBJ_1007"))) == 6
+        now_ms = delivery.clock.now_ms()
+        told = await delivery.database.write(
+            lambda c: letters.discard(c, groups[0]["samples"][0]["id"], now_ms, like=True)
+        )
+        assert told == {"settled": 5, "state": "discarded"}
+        assert [letter["object"] for letter in await find(delivery)] == ["person"]
+        assert (await delivery.books())["dead"] == 6
+
+
+@pytest.mark.parametrize(
+    ("object_name", "fields", "says"),
+    [
+        ("event", {"Message_Id__gc": "x"}, "it is the key"),
+        ("event", {"Account_Id__gc": "x"}, "it follows from whose event it is"),
+        ("person", {"Email": "x"}, "it is the key"),
+        ("person", {}, "say what to correct"),
+    ],
+)
+async def test_what_cannot_be_corrected_is_said(
+    tmp_path: Path, object_name: str, fields: dict[str, str], says: str
+) -> None:
+    """Keys and what is resolved from messages are corrected by messages; nothing is changed by the attempt."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        account = await refuse_everything(delivery)
+        delivery.send(
+            identify("ana", {"email": "ana@x.test"}), track("ana", messageId="m", properties={"accountId": account})
+        )
+        await delivery.drain()
+        (letter,) = await find(delivery, Wanted(object=object_name))
+        with pytest.raises(UserError, match=says):
+            await fix(delivery, letter["id"], fields)
+        assert await delivery.read("SELECT count(*) FROM corrections") == [(0,)]
+        assert len(await find(delivery)) == 2
+
+
+async def test_a_retry_beside_a_change_counts_nobody_twice(tmp_path: Path) -> None:
+    """A dead record that a message changed is tried by itself; a person's retry in between leaves the books right."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        await refuse_everything(delivery)
+        delivery.send(identify("ana", {"email": "ana@x.test"}))
+        await delivery.drain()
+        delivery.send(identify("ana", {"email": "ana@x.test", "plan": "x"}))
+        await delivery.resolve()
+        assert (await delivery.books())["dead"] == 0
+        assert await delivery.retry_dead_letters() == 1
+        books = await delivery.books()
+        assert (books["dead"], books["pending"]) == (0, 2)
+        await delivery.drain()
+        assert (await delivery.books())["delivered"] == 2
+
+
+async def test_on_the_command_line(tmp_path: Path) -> None:
+    """Fix, groups and export as a person types them; a text that a spreadsheet would run is made harmless."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        account = await refuse_everything(delivery)
+        delivery.send(
+            group("ana", account),
+            track("ana", "Seen", messageId="=1+1", properties={"accountId": account, "note": "ä"}),
+        )
+        await delivery.drain()
+
+        def run(*arguments: str) -> str:
+            result = CliRunner().invoke(app, ["dead-letters", *arguments, "--data", str(tmp_path)])
+            assert result.exception is None, result.output
+            return result.output
+
+        assert "such as 1 (=1+1)" in run("groups")
+        (line,) = run("export", "--code", "GSOBJ_1007", "--since", "2020-01-01").splitlines()
+        assert json.loads(line)["request"]["body"]["records"][0]["Message_Id__gc"] == "=1+1"
+        assert run("export", "--object", "person") == ""
+        header, row = csv.reader(io.StringIO(run("export", "--format", "csv")))
+        assert dict(zip(header, row, strict=True))["record"] == "'=1+1"
+        assert run("fix", "1", "--set", "Plan__gc=gold") == 'Plan__gc: "gold"\n1 record to be tried again.\n'
+        await delivery.drain()
+        assert (await delivery.books())["delivered"] == 2
+        assert run("list") == "There are no open dead letters.\n"
+        refused = CliRunner().invoke(app, ["dead-letters", "fix", "1", "--set", "Plan__gc", "--data", str(tmp_path)])
+        assert "--set needs FIELD=VALUE" in str(refused.exception)
+        for bad in (["fix", "1", "--unset", "Plan__gc"], ["list", "--since", "soon"]):
+            assert CliRunner().invoke(app, ["dead-letters", *bad, "--data", str(tmp_path)]).exception is not None

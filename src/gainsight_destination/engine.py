@@ -57,6 +57,9 @@ RETRY_SECONDS: Final = 1.0
 REPLAY_CHECK_SECONDS: Final = 1.0
 FOLD_EVERY_MS: Final = 3_600_000
 CALL_GRACE_SECONDS: Final = 1.0
+CHANGE_GRACE_SECONDS: Final = 10.0
+"""How long a call under way is waited for when the process stops, and when only the configuration changes: what is
+dropped has to be looked up, and an event of the Events Framework, which cannot be, is fired twice."""
 
 T = TypeVar("T")
 
@@ -74,12 +77,12 @@ class Crew:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     deliveries: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def end(self) -> None:
+    async def end(self, grace_seconds: float = CALL_GRACE_SECONDS) -> None:
         """Let every part finish what it is doing; a call that takes long is dropped, as a crash would drop it."""
         self.stop.set()
         self.wake.set()
         if self.deliveries:
-            _, slow = await asyncio.wait(self.deliveries, timeout=CALL_GRACE_SECONDS)
+            _, slow = await asyncio.wait(self.deliveries, timeout=grace_seconds)
             for delivery in slow:
                 delivery.cancel()
         await asyncio.gather(*self.tasks)
@@ -115,7 +118,7 @@ class Engine:
                 while not self._stop.is_set():
                     await self._wait(self._stop, WORKSPACE_CHECK_SECONDS)
                     if await self._workspace_version() != crew.workspace.version:
-                        await crew.end()
+                        await crew.end(CHANGE_GRACE_SECONDS)
                         crew = await self._start_crew()
                     for task in (*crew.tasks, *crew.deliveries):
                         if task.done():
@@ -399,7 +402,14 @@ class Engine:
                 hosts=lambda: options.link.report.console_hosts,
             )
         )
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,  # anybody on this machine could say who they are
+            timeout_graceful_shutdown=5,
+        )
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         return server

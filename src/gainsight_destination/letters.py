@@ -161,6 +161,16 @@ def retry(connection: sqlite3.Connection, letter_id: int, now_ms: int, *, like: 
     return _act(connection, letter_id, dead_letters.revive, dead_letters.RETRIED, like, now_ms)
 
 
+def settle_some(
+    connection: sqlite3.Connection, like: Mapping[str, Any], what: str, now_ms: int, limit: int = 1_000
+) -> int:
+    """Retry or discard (`what`) some of those like a letter; how many. For many, call it until none is left."""
+    settle = {"retry": dead_letters.revive, "discard": dead_letters.discard}[what]
+    record_ids = dead_letters.like(connection, dict(like))[:limit]
+    _settle(connection, settle, record_ids, now_ms)
+    return len(record_ids)
+
+
 def discard(connection: sqlite3.Connection, letter_id: int, now_ms: int, *, like: bool = False) -> dict[str, Any]:
     """Give a refused record up, until a new message changes it; `like` as above. Raises UserError."""
     return _act(connection, letter_id, dead_letters.discard, dead_letters.DISCARDED, like, now_ms)

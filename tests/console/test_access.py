@@ -15,6 +15,7 @@ from gainsight_destination.access.sessions import IDLE_MS, LONGEST_MS
 from gainsight_destination.cli.people import app as people_commands
 from gainsight_destination.console.app import PAGES
 from gainsight_destination.console.routing import Page
+from gainsight_destination.console.views.live import CHECK_MS
 from gainsight_destination.errors import UserError
 
 FIRST = {"name": "Ada", "email": "ada@example.com", "password": PASSWORD}
@@ -187,8 +188,28 @@ async def test_a_wrong_password_tells_nothing(place: Place, stranger: Caller) ->
     assert len(texts) == 2
     right = {"email": "viewer@example.com", "password": PASSWORD}
     assert (await stranger.post("/sign-in", right)).status_code == 429
+    async with place.caller(address="10.0.0.7") as elsewhere:
+        assert (await elsewhere.post("/sign-in", right)).status_code == 303  # a stranger keeps nobody out
     place.clock.advance(31)
     assert (await stranger.post("/sign-in", right)).status_code == 303
+
+
+async def test_who_leaves_takes_their_tokens_along(place: Place, admin: Caller) -> None:
+    """Tokens that somebody made end with them, and those that may do more than they now may."""
+    other = place.person(Role.ADMIN, email="eve@example.com")
+    async with place.signed_in(Role.EDITOR):
+        pass
+    token = place.token(Role.ADMIN, made_by="eve@example.com")
+    async with place.caller(authorization=f"Bearer {token}") as program:
+        assert (await program.get("/api/v1/people")).status_code == 200
+        await admin.post(f"/people/{other.id}", {"role": "viewer"})
+        assert (await program.get("/api/v1/people")).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["[::1", "[", "a b", ""])
+async def test_a_broken_host_is_refused(stranger: Caller, host: str) -> None:
+    """It is nobody's, and no failure of ours."""
+    assert (await stranger.get("/sign-in", headers={"host": host})).status_code == 421
 
 
 async def test_an_invited_person_chooses_a_password(place: Place, admin: Caller) -> None:
@@ -290,6 +311,7 @@ async def test_a_live_page_ends_with_its_session(place: Place, viewer: Caller) -
     assert not watching.done()
     place.person(Role.ADMIN)
     place.write(lambda c: change_person(c, everybody(c)[1].id, role=Role.VIEWER, enabled=False))
+    place.clock.advance(CHECK_MS / 1000)
     await asyncio.wait_for(watching, 30)
 
 

@@ -11,6 +11,7 @@ from tests.support.pipeline import ACCESS_KEY
 from gainsight_destination.access.roles import Role
 from gainsight_destination.clock import Clock
 from gainsight_destination.console.control.api import OPERATIONS
+from gainsight_destination.console.words import masked
 from gainsight_destination.ingest.sources import StoredSources
 from gainsight_destination.runtime.ingest_main import read_sources
 from gainsight_destination.workspace.secrets import Secrets
@@ -176,6 +177,52 @@ async def test_an_earlier_version_comes_back(place: Place, editor: Caller) -> No
     assert after.destinations[0].settings["accessKey"].strip() == ACCESS_KEY
     assert after.sources == before.sources
     assert (await editor.get("/history/999")).status_code == 400
+
+
+async def test_a_secret_does_not_go_elsewhere(place: Place, editor: Caller) -> None:
+    """Who changes where calls go has to give the key again: an editor cannot have it sent to a server of their own."""
+    path = await destination(editor)
+    moved = await editor.post(f"{path}/connection", {"domain": "https://evil.example", "accessKey": ""})
+    assert moved.status_code == 400
+    assert "domain changes, so accessKey must be given again" in moved.text
+    assert workspace(place).destinations[0].settings["domain"] == SETTINGS["domain"]
+    both = await editor.post(f"{path}/connection", {"domain": "https://acme.example", "accessKey": ACCESS_KEY})
+    assert both.status_code == 303
+
+
+async def test_versions_follow_renames_and_any_text(place: Place, editor: Caller) -> None:
+    """A version from before a rename comes back under today's names; emoji and ${ in settings are what they were."""
+    web = await source(editor)
+    path = await destination(editor, source="web")
+    await editor.post(f"{path}/events", {"events": "Hi 😀\n${PRICE}"})
+    good = workspace(place).version
+    await editor.post(web, {"do": "rename", "name": "website"})
+    await editor.post(path, {"do": "rename", "name": "gs"})
+    await editor.post(f"{path}/events", {"events": ""})
+    assert (await editor.get(f"/history/{good}")).status_code == 200
+    back = await editor.post(f"/history/{good}", {"version": str(workspace(place).version)})
+    assert back.status_code == 303, back.text
+    (one,) = workspace(place).destinations
+    assert (one.name, one.enabled, one.source_ids) == ("gs", False, {1})
+    assert one.settings["events"] == ["Hi 😀", "${PRICE}"]
+    assert [each.name for each in workspace(place).sources] == ["website"]
+
+
+async def test_viewers_cannot_guess_people(place: Place, viewer: Caller, editor: Caller) -> None:
+    """A search by the beginning of an address would give it away letter by letter; masks leave nothing of free text."""
+    place.write(lambda c: c.execute("INSERT INTO emails (value) VALUES ('joe.secret@corp.example')"))
+    assert "joe.secret" in (await editor.get("/search?q=joe")).text
+    assert "Nothing begins with this" in (await viewer.get("/search?q=joe")).text
+    told = masked({"bio": "mail joe@corp.example, 12 High St", "phone": 15551234567, "email": "joe@corp.example"})
+    assert told == {"bio": "***", "phone": "***", "email": "j***@corp.example"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/history/99999999999999999999999", "/failures/99999999999999999999999", "/users/%00"]
+)
+async def test_odd_addresses_are_not_found(admin: Caller, path: str) -> None:
+    """Numbers that no id can be, and ids that nobody has."""
+    assert (await admin.get(path)).status_code in (400, 404)
 
 
 HOSTILE = ['<script>alert("x")</script>', "رشته عربی", "😀" * 30, "x" * 90, '"><img src=x onerror=alert(1)>', "{{7*7}}"]

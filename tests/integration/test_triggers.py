@@ -164,3 +164,19 @@ async def test_fired_triggers_are_forgotten_with_their_message(tmp_path: Path) -
         now_ms = delivery.clock.now_ms() + 31 * DAY_MS
         await delivery.database.write(lambda connection: upkeep.settle(connection, 1, delivery.destination, now_ms))
         assert await delivery.read("SELECT count(*) FROM records WHERE object = 'trigger'") == [(0,)]
+
+
+async def test_a_replay_fires_nothing(tmp_path: Path) -> None:
+    """Neither what fired before, nor what came before its trigger was there."""
+    other = {**ROW, "event": "Signed Up"}
+    async with delivery_at_sandbox(tmp_path, **SETTINGS) as delivery:
+        said = {"accountId": await account(delivery)}
+        delivery.send(
+            track("ana", "Report Viewed", messageId="m1", properties=said),
+            track("ana", "Signed Up", messageId="m2", properties=said),
+        )
+        await delivery.drain()
+        await delivery.restart(triggers=[ROW, other], triggerImported=True)
+        await delivery.replay(again=True)
+        assert [event["body"]["messageId"] for event in await published(delivery)] == ["m1"]
+        assert (await delivery.books())["delivered"] == 2

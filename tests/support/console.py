@@ -74,8 +74,8 @@ class Place:
         return self.clock.now_ms()
 
     @asynccontextmanager
-    async def caller(self, **headers: str) -> AsyncIterator[Caller]:
-        transport = httpx.ASGITransport(self.app)
+    async def caller(self, *, address: str = "127.0.0.1", **headers: str) -> AsyncIterator[Caller]:
+        transport = httpx.ASGITransport(self.app, client=(address, 1_024))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers) as client:
             yield Caller(client)
 
@@ -101,13 +101,13 @@ class Place:
             caller.client.cookies.set(COOKIE, word)
             yield caller
 
-    def token(self, role: Role, *, expires_at_ms: int | None = None) -> str:
+    def token(self, role: Role, *, expires_at_ms: int | None = None, made_by: str = "tests") -> str:
         _, text = self.write(
             lambda connection: tokens.make_token(
                 connection,
                 name=f"a {role}",
                 role=role,
-                made_by="tests",
+                made_by=made_by,
                 expires_at_ms=expires_at_ms,
                 now_ms=self.now_ms(),
             )

@@ -1,4 +1,4 @@
-"""Sign-ins that failed: after some, none is looked at for a while, for this account or from this address.
+"""Sign-ins that failed: after some, none is looked at for a while.
 
 What is counted outlives a restart. Accounts that do not exist are counted too, so that nothing tells them apart.
 """
@@ -7,8 +7,9 @@ import hashlib
 import sqlite3
 from typing import Final
 
-FREE: Final = {"account": 5, "address": 30}
-"""Failures before the first wait. Many people can share an address."""
+FREE: Final = {"pair": 5, "account": 50, "address": 50}
+"""Failures before the first wait: of an account from one address, of an account, and from an address. Who fails on
+purpose holds back themselves first; many people can share an address."""
 FIRST_WAIT_MS: Final = 30_000
 LONGEST_WAIT_MS: Final = 15 * 60_000
 FORGOTTEN_MS: Final = 24 * 3_600_000
@@ -17,10 +18,8 @@ FORGOTTEN_MS: Final = 24 * 3_600_000
 def held_back_ms(connection: sqlite3.Connection, *, account: str, address: str, now_ms: int) -> int:
     """How long no attempt is looked at; 0: this one is."""
     waits = [0]
-    for kind, name in (("account", account), ("address", address)):
-        row = connection.execute(
-            "SELECT failures, last_at_ms FROM attempts WHERE digest = ?", (_digest(kind, name),)
-        ).fetchone()
+    for kind, digest in _digests(account, address):
+        row = connection.execute("SELECT failures, last_at_ms FROM attempts WHERE digest = ?", (digest,)).fetchone()
         if row and row[0] >= FREE[kind]:
             doublings = min(row[0] - FREE[kind], 10)
             waits.append(row[1] + min(FIRST_WAIT_MS << doublings, LONGEST_WAIT_MS) - now_ms)
@@ -33,17 +32,22 @@ def enter(connection: sqlite3.Connection, *, account: str, address: str, now_ms:
     connection.executemany(
         "INSERT INTO attempts VALUES (?, 1, ?)"
         " ON CONFLICT DO UPDATE SET failures = failures + 1, last_at_ms = excluded.last_at_ms",
-        [(_digest("account", account), now_ms), (_digest("address", address), now_ms)],
+        [(digest, now_ms) for _, digest in _digests(account, address)],
     )
 
 
 def forgive(connection: sqlite3.Connection, *, account: str, address: str) -> None:
-    """Somebody knew the password: their account starts anew, and the address has failed once less."""
-    connection.execute("DELETE FROM attempts WHERE digest = ?", (_digest("account", account),))
-    connection.execute(
-        "UPDATE attempts SET failures = failures - 1 WHERE digest = ? AND failures > 0", (_digest("address", address),)
+    """Somebody knew the password: the account starts anew from there, and everything else has failed once less."""
+    (_, pair), *others = _digests(account, address)
+    connection.execute("DELETE FROM attempts WHERE digest = ?", (pair,))
+    connection.executemany(
+        "UPDATE attempts SET failures = failures - 1 WHERE digest = ? AND failures > 0", [(d,) for _, d in others]
     )
 
 
-def _digest(kind: str, name: str) -> bytes:
-    return hashlib.sha256(f"{kind}\0{name}".encode("utf-8", "surrogatepass")).digest()
+def _digests(account: str, address: str) -> list[tuple[str, bytes]]:
+    names = {"pair": f"{account}\0{address}", "account": account, "address": address}
+    return [
+        (kind, hashlib.sha256(f"{kind}\0{name}".encode("utf-8", "surrogatepass")).digest())
+        for kind, name in names.items()
+    ]

@@ -85,12 +85,17 @@ def checked_name(name: str) -> str:
 
 
 def change_person(connection: sqlite3.Connection, person_id: int, *, role: Role, enabled: bool) -> Person:
-    """What they may do. Raises UserError if nobody could let people in any more."""
+    """What they may do; tokens that they made and that may do more end. Raises UserError if no admin would be left."""
     person = by_id(connection, person_id)
-    admins = {each.id for each in everybody(connection) if each.role is Role.ADMIN and each.enabled}
+    everyone = everybody(connection)
+    admins = {each.id for each in everyone if each.role is Role.ADMIN and each.enabled and each.has_password}
     if admins == {person.id} and not (enabled and role is Role.ADMIN):
         raise UserError(f"{person.name} is the only admin; make somebody else one first")
     connection.execute("UPDATE people SET role = ?, enabled = ? WHERE id = ?", (role, int(enabled), person_id))
+    beyond = [each.value for each in Role if not enabled or not role.may(each)]
+    connection.executemany(
+        "DELETE FROM tokens WHERE made_by = ? AND role = ?", [(person.email, lost) for lost in beyond]
+    )
     if not enabled:
         connection.execute("DELETE FROM sessions WHERE person_id = ?", (person_id,))
         connection.execute("DELETE FROM access_links WHERE person_id = ?", (person_id,))

@@ -29,7 +29,7 @@ ConsoleUrlOption = Annotated[
     ),
 ]
 NameOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--name",
         envvar="GAINSIGHT_DESTINATION_NAME",
@@ -90,7 +90,7 @@ def print_setup_link(data: DataOption = Path("data"), console_url: ConsoleUrlOpt
 @app.command("add")
 def add_person(
     email: EmailArgument,
-    name: NameOption = "",
+    name: NameOption = None,
     role: RoleOption = Role.VIEWER,
     data: DataOption = Path("data"),
     console_url: ConsoleUrlOption = CONSOLE_URL,

@@ -69,7 +69,10 @@ class Guard:
         await self._app(scope, receive, send_with_headers)
 
     def _check_host(self, request: HTTPConnection) -> None:
-        host = hostname(request.headers.get("host", ""))
+        try:
+            host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        except ValueError:  # no host at all
+            host = ""
         if host not in LOOPBACK and host not in self._house.hosts():
             raise ProblemError(
                 421,
@@ -99,7 +102,7 @@ class Guard:
 
 
 async def visitor_now(house: House, request: Request) -> Visitor | None:
-    """Whose session or token the request carries, if it is still good."""
+    """Who asks, by the session or token that the request has; None when it has none that is good."""
     now_ms = house.now_ms()
     if (text := bearer(request)) is not None:
         token = await house.read(lambda connection: tokens.token_of(connection, text, now_ms))
@@ -123,14 +126,6 @@ async def note(house: House, write: Callable[[sqlite3.Connection], None]) -> Non
     """Write down when something was last used. When nothing can be written, people have to see why all the more."""
     with suppress(UnavailableError):
         await house.write(write)
-
-
-def hostname(authority: str) -> str:
-    """The name in a Host header, without the port; empty when there is none to read."""
-    try:
-        return urlsplit(f"//{authority}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def bearer(request: Request) -> str | None:

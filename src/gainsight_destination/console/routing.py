@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -54,8 +55,13 @@ def answered(page: Page) -> Endpoint:
             return problem_answer(request, problem)
         except UserError as error:
             return problem_answer(request, of_user_error(error))
+        except HTTPException as error:
+            return problem_answer(
+                request, ProblemError(error.status_code, "This request cannot be read", "Go back and try again.")
+            )
         except UnavailableError as error:
             return problem_answer(request, ProblemError(503, "Not now", f"{error}. Nothing was changed; try again."))
+
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:

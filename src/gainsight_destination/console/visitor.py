@@ -17,6 +17,10 @@ class Visitor:
     person: Person | None = None
     """None: a token."""
 
+    def is_still(self, now: "Visitor | None") -> bool:
+        """Whether this is who asks now, with the same role."""
+        return now is not None and (now.name, now.role) == (self.name, self.role)
+
     @property
     def sees_personal_data(self) -> bool:
         return self.role.may(Role.EDITOR)

@@ -7,6 +7,8 @@ from typing import Any
 from markupsafe import Markup
 from starlette.requests import Request
 
+from gainsight_destination.events.emails import normalise_email
+
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 LONGEST_FLASH = 1_500
 
@@ -85,19 +87,20 @@ def unpacked(cookie: str) -> tuple[str, str] | None:
 
 def masked_email(text: str) -> str:
     """An e-mail address as those see it who may not see personal data: a***@example.com."""
-    name, at, domain = text.partition("@")
-    return f"{name[:1]}***@{domain}" if at else f"{text[:1]}***"
+    email = normalise_email(text)
+    return f"{text[:1]}***" if email is None else f"{email[:1]}***@{email.rpartition('@')[2]}"
 
 
 def masked(value: Any, key: str = "") -> Any:
-    """JSON with its texts masked, but for what names an account, an event, or a moment."""
+    """JSON with its texts and numbers masked, but for what names an account, an event, or a moment."""
     if isinstance(value, dict):
         return {name: masked(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [masked(inner, key) for inner in value]
-    if isinstance(value, str) and key.lower().replace("_", "") not in PLAIN:
-        return masked_email(value) if "@" in value else "***"
-    return value
+    if value is None or isinstance(value, bool) or key.lower().replace("_", "") in PLAIN:
+        return value
+    email = normalise_email(value) if isinstance(value, str) else None
+    return "***" if email is None else masked_email(email)
 
 
 PLAIN = frozenset(

@@ -35,10 +35,17 @@ class CatalogEntry:
     """Kinds of source by the way their messages go: `cloud` through this server, `device` past it."""
     form: tuple[SettingField, ...]
     """Every setting, as the console asks for it."""
+    address_settings: tuple[str, ...] = ()
+    """Where calls go. Whoever changes one has to give the secrets again, so that none is sent where its owner did not
+    mean it to go."""
     check: Callable[[Any, Calls], Awaitable[Report]] | None = None
     """Looks whether the other side is ready for these settings, if that can be asked. Raises QuotaSpentError."""
     alternatives: tuple[frozenset[str], ...] = ()
     """Groups of settings of which one is given; the first when none of them is."""
+
+    def moves(self, present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+        """Whether these settings lead elsewhere than those that there are."""
+        return any(present.get(name) != wanted.get(name) for name in self.address_settings)
 
     def secrets_beside(self, given: Collection[str]) -> frozenset[str]:
         """The secret settings that may go with those that are given: not those of an alternative to them."""
@@ -53,6 +60,7 @@ GAINSIGHT = CatalogEntry(
     description="Companies, people, event rows and daily usage in Gainsight, by its REST API.",
     parse_settings=gainsight.parse_settings,
     form=gainsight_form.FORM,
+    address_settings=("domain",),
     check=check_tenant,
     warnings=gainsight.warnings,
     secret_settings=gainsight.SECRET_SETTINGS,
@@ -67,6 +75,7 @@ GAINSIGHT_CLASSIC = CatalogEntry(
     description="Each message as it came, to the endpoint of Segment's original Gainsight integration.",
     parse_settings=gainsight_classic.parse_settings,
     form=gainsight_classic_form.FORM,
+    address_settings=("endpoint",),
     warnings=gainsight_classic.warnings,
     secret_settings=gainsight_classic.SECRET_SETTINGS,
     methods={"identify": True, "track": True, "group": True, "page": False, "screen": False, "alias": False},
@@ -79,6 +88,7 @@ WEBHOOK = CatalogEntry(
     description="Each message as a signed POST to a server of your own.",
     parse_settings=webhook.parse_settings,
     form=webhook_form.FORM,
+    address_settings=("url",),
     warnings=webhook.warnings,
     secret_settings=webhook.SECRET_SETTINGS,
     methods=dict.fromkeys(("identify", "track", "group", "page", "screen", "alias"), True),

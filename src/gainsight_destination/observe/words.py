@@ -78,7 +78,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "option_unknown": "values that are no active option of their picklist, left out; send an option, or add it there",
     "null_skipped": "nulls for fields that Gainsight lets nobody empty, left out; the value before stays",
     "text_cut": "texts cut to their field's length",
-    "trigger_not_fired": "events older than triggerHours, or imported or replayed, whose trigger was not fired",
+    "trigger_not_fired": "events older than triggerHours, or imported, whose trigger was not fired",
     "object_nearly_full": "objects with more than 80 % of the rows that Gainsight lets them hold",
     "upload_refused": "files that Gainsight refused; look at the job in bulkJobs. Their records go by calls",
     "internal_error": "requests set aside because of an internal error; please report them",

@@ -68,7 +68,8 @@ def read_spec(content: str, *, environ: Mapping[str, str]) -> WorkspaceSpec:
     """The configuration that a workspace file states, and everything wrong with it. Raises UserError if not YAML."""
     try:
         node = yaml.compose(content, Loader=_Loader)
-        return _Shape(_Values(environ)).workspace(node)
+        values = _Values(environ)
+        return _Shape(values).workspace(None if node is None else values.of(node))
     except RecursionError:
         raise UserError("the workspace file is nested too deeply") from None
     except yaml.MarkedYAMLError as error:
@@ -76,6 +77,22 @@ def read_spec(content: str, *, environ: Mapping[str, str]) -> WorkspaceSpec:
         raise UserError(f"the workspace file is not valid YAML{line}: {error.problem}") from None
     except yaml.YAMLError:
         raise UserError("the workspace file is not text that YAML allows; save it as UTF-8") from None
+
+
+def read_document(document: Any) -> WorkspaceSpec:
+    """The same of a workspace that came as JSON: values as they are, without references. Raises UserError."""
+    return _Shape(_Given()).workspace(document)
+
+
+class _Given:
+    """Plain values that need no reading, in place of `_Values`."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.unresolved: list[Path] = []
+
+    def place(self, path: Path) -> str:
+        return written_path(path)
 
 
 class _Values:
@@ -105,8 +122,7 @@ class _Values:
 
     def place(self, path: Path) -> str:
         """`destinations[0].settings (line 9)`."""
-        written = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
-        return f"{written or 'the file'} (line {self._lines.get(path, 1)})"
+        return f"{written_path(path)} (line {self._lines.get(path, 1)})"
 
     def _plain(self, node: yaml.Node, path: Path) -> Any:
         if isinstance(node, yaml.MappingNode):
@@ -150,17 +166,22 @@ class _Values:
         return REFERENCE.sub(replacement, value)
 
 
+def written_path(path: Path) -> str:
+    """`destinations[0].settings`."""
+    written = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    return written or "the file"
+
+
 class _Shape:
     """Reads sources and destinations out of plain values."""
 
-    def __init__(self, values: _Values) -> None:
+    def __init__(self, values: _Values | _Given) -> None:
         self._values = values
         self._problems = values.problems
 
-    def workspace(self, node: yaml.Node | None) -> WorkspaceSpec:
-        if node is None:
+    def workspace(self, raw: Any) -> WorkspaceSpec:
+        if raw is None:
             raise UserError("the workspace file is empty; it needs `sources:` and `destinations:`, which may be []")
-        raw = self._values.of(node)
         if not isinstance(raw, dict):
             raise UserError("the workspace file must be an object with `sources:` and `destinations:`")
         reader = SettingsReader(raw, kind="key")

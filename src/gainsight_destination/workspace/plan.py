@@ -211,6 +211,12 @@ class _Comparison:
 
     def _settings(self, spec: DestinationSpec, entry: CatalogEntry, present: Mapping[str, Any]) -> Iterator[Change]:
         keepable = entry.secrets_beside(spec.settings)
+        if present and entry.moves(present, spec.settings):
+            lost = sorted(name for name in keepable if name in present and name not in spec.settings)
+            if lost:
+                places = " and ".join(entry.address_settings)
+                self._refuse(spec, f"{places} changes, so {' and '.join(lost)} must be given again with it")
+                return
         kept = {name: value for name, value in present.items() if name in keepable}
         settings = kept | dict(spec.settings)
         unreadable = [name for name, value in settings.items() if value is UNREADABLE]

@@ -1,6 +1,5 @@
 """The operations of the control API. They call what the pages call."""
 
-import json
 import sqlite3
 from dataclasses import replace
 from typing import Any, Final
@@ -9,8 +8,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gainsight_destination import letters
 from gainsight_destination.access import admission, people, tokens
-from gainsight_destination.access.acts import acts
+from gainsight_destination.access.acts import acts, record_act
 from gainsight_destination.access.roles import Role
 from gainsight_destination.console.check import check_now
 from gainsight_destination.console.control.operations import Operation, openapi, page_of
@@ -18,18 +18,16 @@ from gainsight_destination.console.house import House, house_of
 from gainsight_destination.console.problems import ProblemError, not_found
 from gainsight_destination.console.routing import Page
 from gainsight_destination.console.views.destinations import configured
-from gainsight_destination.console.views.failures import groups, retry
+from gainsight_destination.console.views.failures import grouped, listed, settled
 from gainsight_destination.console.views.messages import story_of
 from gainsight_destination.console.views.overview import status_of
 from gainsight_destination.console.visitor import visitor_of
-from gainsight_destination.console.words import masked
 from gainsight_destination.errors import UserError
-from gainsight_destination.records import dead_letters
 from gainsight_destination.workspace import edit, service
-from gainsight_destination.workspace.export import export_document
-from gainsight_destination.workspace.file import read_spec
+from gainsight_destination.workspace.file import read_document
 from gainsight_destination.workspace.spec import WorkspaceSpec
 from gainsight_destination.workspace.stored import read_sources
+from gainsight_destination.workspace.versions import plain_document
 
 MOST_SHOWN: Final = 500
 LONGEST_OVERLAP_HOURS: Final = 2_160
@@ -120,9 +118,16 @@ class Token(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class What(msgspec.Struct, frozen=True, rename="camel"):
-    """What to do with a dead letter: retry, retry-like or discard."""
+    """What to do with a dead letter: retry, retry-like, discard or discard-like."""
 
     do: str
+
+
+class Correction(msgspec.Struct, frozen=True, rename="camel"):
+    """Values by field for a refused record (null clears), and fields for which nothing is to be sent."""
+
+    values: dict[str, Any] = {}
+    unset: list[str] = []
 
 
 class Done(msgspec.Struct, frozen=True, rename="camel"):
@@ -166,14 +171,14 @@ async def history(request: Request) -> dict[str, Any]:
 async def export(request: Request) -> dict[str, Any]:
     def read(connection: sqlite3.Connection) -> dict[str, Any]:
         (version,) = connection.execute("SELECT version FROM workspace").fetchone()
-        return {"version": version, "workspace": export_document(connection)}
+        return {"version": version, "workspace": plain_document(connection)}
 
     return await house_of(request).read(read)
 
 
 def wanted(document: WorkspaceDocument) -> WorkspaceSpec:
-    """The configuration that a document states: JSON is YAML, and read as a file is."""
-    return read_spec(json.dumps(document.workspace), environ={})
+    """The configuration that a document states."""
+    return read_document(document.workspace)
 
 
 async def check_workspace(request: Request, document: WorkspaceDocument) -> Changed:
@@ -249,19 +254,38 @@ async def check_destination(request: Request) -> dict[str, Any]:
 # -- dead letters
 
 
-async def letters(request: Request) -> dict[str, Any]:
+async def dead_letters_listed(request: Request) -> dict[str, Any]:
     whole = visitor_of(request).sees_personal_data
 
     def read(connection: sqlite3.Connection) -> dict[str, Any]:
-        found = dead_letters.select(connection, limit=MOST_SHOWN)
-        return {"groups": groups(connection, whole), "letters": found if whole else masked(found)}
+        found, more = listed(connection, request.query_params.get("code", ""), whole_number(request, "before"), whole)
+        return {"groups": grouped(connection, whole), "letters": found, "before": more}
 
     return await house_of(request).read(read)
 
 
+def whole_number(request: Request, name: str) -> int | None:
+    """A number of the query; None when it is none."""
+    text = request.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
 async def settle_letter(request: Request, what: What) -> Done:
     house, visitor = house_of(request), visitor_of(request)
-    return Done(await retry(house, visitor.name, request.path_params["letter"], what.do))
+    return Done(await settled(house, visitor.name, request.path_params["letter"], what.do))
+
+
+async def fix_letter(request: Request, fix: Correction) -> Done:
+    house, visitor, letter_id = house_of(request), visitor_of(request), request.path_params["letter"]
+    wanted = letters.Fix(fix.values, fix.unset)
+
+    def write(connection: sqlite3.Connection) -> Done:
+        letters.fix(connection, letter_id, wanted, house.now_ms())
+        told = f"corrected {', '.join((*fix.values, *fix.unset))} of dead letter {letter_id} and retried it"
+        record_act(connection, actor=visitor.name, what=told, now_ms=house.now_ms())
+        return Done(told)
+
+    return await house.write(write)
 
 
 # -- people and tokens
@@ -425,7 +449,25 @@ OPERATIONS: Final = (
         EDITOR,
         check_destination,
     ),
-    Operation("GET", "/dead-letters", "deadLetters", "Refused records, by reason and newest first.", VIEWER, letters),
+    Operation(
+        "GET",
+        "/dead-letters",
+        "deadLetters",
+        "Refused records, by reason and newest first.",
+        VIEWER,
+        dead_letters_listed,
+        query=("code", "before"),
+    ),
+    Operation(
+        "POST",
+        "/dead-letters/{letter:int}/fix",
+        "fixDeadLetter",
+        "Correct fields of a refused record and retry it.",
+        EDITOR,
+        fix_letter,
+        takes=Correction,
+        gives=Done,
+    ),
     Operation(
         "POST",
         "/dead-letters/{letter:int}",

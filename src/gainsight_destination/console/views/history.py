@@ -49,7 +49,7 @@ async def version(request: Request) -> Response:
         request,
         "version.html",
         number=number,
-        document=document,
+        document={name: part for name, part in document.items() if name != "ids"},
         sentences=sentences,
         problems=problems,
         version_seen=present,

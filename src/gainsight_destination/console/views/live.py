@@ -20,7 +20,9 @@ from gainsight_destination.observe.feed import Feed, FeedMessage, Filter, live_a
 SHOWN: Final = 50
 LOOK_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 300
-"""Then the browser asks anew."""
+"""Then the browser asks anew, with its session checked again."""
+CHECK_MS: Final = 5_000
+"""So often it is looked whether the visitor is still let in."""
 OPEN: Final = frozenset({"unresolved", "pending", "parked"})
 OUTCOMES: Final = ("delivered", "pending", "parked", "filtered", "dead", "discarded", "duplicate")
 TYPES: Final = ("identify", "track", "group", "page", "screen", "alias")
@@ -90,12 +92,16 @@ async def stream(request: Request) -> Response:
 
 
 async def events(request: Request, rows: "Rows") -> AsyncIterator[str]:
-    house, visitor = house_of(request), visitor_of(request)
+    house = house_of(request)
     ends_at_ms = house.now_ms() + LONGEST_SECONDS * 1_000
+    visitor, check_at_ms = visitor_of(request), house.now_ms() + CHECK_MS
     while house.now_ms() < ends_at_ms and not house.stopping():
-        now = await visitor_now(house, request)
-        if now is None or now.role is not visitor.role or await request.is_disconnected():
+        if await request.is_disconnected():
             return
+        if house.now_ms() >= check_at_ms:
+            if not visitor.is_still(await visitor_now(house, request)):
+                return
+            check_at_ms = house.now_ms() + CHECK_MS
         for event in await rows.look():
             yield event
         await asyncio.sleep(LOOK_SECONDS)  # of the real world: it is a person who looks

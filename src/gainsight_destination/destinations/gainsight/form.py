@@ -177,7 +177,7 @@ FORM: Final = (
     ),
     SettingField(
         "triggerImported",
-        "Imports and replays fire triggers",
+        "Imports fire triggers",
         "Usually not: who imports last year's events wants nobody to hear of them.",
         Kind.FLAG,
         False,

@@ -2,7 +2,7 @@
 
 A trigger is one record, of one message, delivered by one call. Gainsight stores nothing that could be looked up, so
 when no answer comes it cannot be known whether the trigger fired: it is fired again, with the same `messageId`. Once it
-has fired it never fires again, whatever is learned later. What is old, or came from an archive or a replay, does not
+has fired it never fires again, whatever is learned later. What is old, or came from an archive, does not
 fire unless the settings say so: a person who is told of an event expects that it has just happened.
 
 Where it comes from: Gainsight's page of the Events API for path, headers and body; clients in use for `topicName`.

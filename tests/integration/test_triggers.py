@@ -1,6 +1,7 @@
 """Triggers at the sandbox's Events Framework: what fires, with what, how often, and what does not."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,52 @@ async def test_a_chosen_event_fires_once_with_whom_it_is_about(tmp_path: Path) -
         moved = [row["Account_Id__gc"] for row in await delivery.rows("Segment_Event__gc")]
         assert b in moved
         assert len(await published(delivery)) == 1
+
+
+async def test_the_order_of_what_is_known_does_not_matter(tmp_path: Path) -> None:
+    """One event fires once, when its account is known, whatever comes first; with the person, if known by then."""
+    async with delivery_at_sandbox(tmp_path, **SETTINGS) as delivery:
+        a = await account(delivery)
+        at = iso_utc(delivery.clock.now_ms())
+        orders = dict(enumerate(permutations(("group", "identify", "track"))))
+
+        def message(user: str, kind: str) -> dict[str, Any]:
+            if kind == "group":
+                return group(user, a, timestamp=at)
+            if kind == "identify":
+                return identify(user, {"email": f"{user}@x.test"}, timestamp=at)
+            return track(user, "Report Viewed", messageId=user, timestamp=at)
+
+        delivery.send(*(message(f"together{number}", kind) for number, order in orders.items() for kind in order))
+        await delivery.drain()
+        for step in range(3):
+            delivery.send(*(message(f"apart{number}", order[step]) for number, order in orders.items()))
+            await delivery.drain()
+        bodies = {event["body"]["messageId"]: event["body"] for event in await published(delivery)}
+        assert len(await fires(delivery)) == len(bodies) == 12
+        assert {body.get("accountId") for body in bodies.values()} == {a}
+        unknown = {f"apart{number}" for number, order in orders.items() if order[-1] == "identify"}
+        assert {user: body.get("email") for user, body in bodies.items()} == {
+            user: None if user in unknown else f"{user}@x.test" for user in bodies
+        }
+
+
+async def test_what_is_filtered_fires_nothing(tmp_path: Path) -> None:
+    """An event that is not in the allowlist, or that its sender keeps from Gainsight, costs no call."""
+    other = {**ROW, "event": "Signed Up"}
+    async with delivery_at_sandbox(tmp_path, **SETTINGS | {"triggers": [ROW, other], "events": ["REPORT-viewed"]}) as (
+        delivery
+    ):
+        said = {"accountId": await account(delivery)}
+        delivery.send(
+            track("ana", "Signed Up", messageId="unlisted", properties=said),
+            track("ana", "Report Viewed", messageId="kept", properties=said, integrations={"Gainsight": False}),
+            track("ana", "report viewed", messageId="fired", properties=said),
+        )
+        await delivery.drain()
+        assert [event["body"]["messageId"] for event in await published(delivery)] == ["fired"]
+        assert await fires(delivery) == [200]
+        assert (await delivery.books())["filtered"] == {"event_not_listed": 1, "integrations_object": 1}
 
 
 async def test_a_lost_answer_fires_again_and_says_so_by_its_id(tmp_path: Path) -> None:

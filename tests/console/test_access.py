@@ -1,15 +1,22 @@
 """Who is let in: set-up, signing in, sessions, roles, tokens; and what other sites cannot do."""
 
+import asyncio
 import re
+from functools import partial
 
 import pytest
-from tests.support.console import PASSWORD, Caller, Place
+from starlette.types import Message
+from tests.support.console import PASSWORD, SAME_ORIGIN, Caller, Place
+from typer.testing import CliRunner
 
-from gainsight_destination.access.people import everybody
+from gainsight_destination.access.people import change_person, everybody
 from gainsight_destination.access.roles import Role
 from gainsight_destination.access.sessions import IDLE_MS, LONGEST_MS
+from gainsight_destination.cli.people import app as people_commands
 from gainsight_destination.console.app import PAGES
 from gainsight_destination.console.routing import Page
+from gainsight_destination.console.views.live import CHECK_MS
+from gainsight_destination.errors import UserError
 
 FIRST = {"name": "Ada", "email": "ada@example.com", "password": PASSWORD}
 PLACEHOLDERS = {
@@ -94,7 +101,7 @@ async def test_roles_end_where_they_end(place: Place) -> None:
 
 async def test_every_change_needs_more_than_a_viewer() -> None:
     """No route that writes is open to viewers, but those about oneself."""
-    own = {"/sign-out", "/you/sign-out-everywhere"}
+    own = {"/sign-out", "/you/password", "/you/sign-out-everywhere"}
     writing = [page for page in PAGES if set(page.methods) - {"GET"} and page.role is not None]
     assert {page.path for page in writing if page.role is Role.VIEWER} <= own
 
@@ -264,3 +271,92 @@ async def test_pages_are_kept_from_scripts_and_frames(stranger: Caller) -> None:
     assert sheet is not None
     assert "immutable" in (await stranger.get(sheet[1])).headers["cache-control"]
     assert (await stranger.get("/static/0/../../app.py")).status_code in (303, 404)
+
+
+async def test_a_person_changes_their_password(place: Place, viewer: Caller) -> None:
+    """Who knows the present one; every other session of theirs ends, this one goes on."""
+    new = "another long password"
+    async with place.caller() as other:
+        await other.post("/sign-in", {"email": "viewer@example.com", "password": PASSWORD})
+        for present, chosen, words in (("wrong wrong", new, "not your present"), (PASSWORD, "short", "10 to 200")):
+            refused = await viewer.post("/you/password", {"present": present, "password": chosen})
+            assert refused.status_code == 400
+            assert words in refused.text
+        assert (await viewer.post("/you/password", {"present": PASSWORD, "password": new})).status_code == 303
+        assert "Your password is changed" in (await viewer.get("/you")).text
+        assert (await other.get("/overview")).status_code == 303
+        assert (await other.post("/sign-in", {"email": "viewer@example.com", "password": PASSWORD})).status_code == 401
+        assert (await other.post("/sign-in", {"email": "viewer@example.com", "password": new})).status_code == 303
+
+
+async def test_a_live_page_ends_with_its_session(place: Place, viewer: Caller) -> None:
+    """Who is shut out sees nothing more of what comes, without asking for anything."""
+    request = viewer.client.build_request("GET", "/live/stream")
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/live/stream",
+        "query_string": b"",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+    }
+    started = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            assert message["status"] == 200
+            started.set()
+
+    watching = asyncio.create_task(place.app(scope, asyncio.Event().wait, send))
+    await asyncio.wait_for(started.wait(), 30)
+    assert not watching.done()
+    place.person(Role.ADMIN)
+    place.write(lambda c: change_person(c, everybody(c)[1].id, role=Role.VIEWER, enabled=False))
+    place.clock.advance(CHECK_MS / 1000)
+    await asyncio.wait_for(watching, 30)
+
+
+async def test_a_script_lets_people_in_and_out(place: Place) -> None:
+    """As the page does, with the same sentences in the history."""
+    async with place.caller(authorization=f"Bearer {place.token(Role.ADMIN)}") as api:
+        wish = {"email": "g@x.test", "name": "G", "role": "viewer"}
+        made = (await api.client.post("/api/v1/people", json=wish)).json()
+        path = f"/api/v1/people/{made['id']}"
+        raised = (await api.client.put(path, json={"role": "editor"})).json()
+        assert (raised["role"], raised["enabled"]) == ("editor", True)
+        link = (await api.client.post(f"{path}/password-link")).json()["passwordPath"]
+        assert (await api.get(made["passwordPath"])).status_code == 404
+        assert (await api.get(link)).status_code == 200
+        assert not (await api.client.put(path, json={"role": "editor", "enabled": False})).json()["enabled"]
+        refused = await api.client.post(f"{path}/password-link")
+        assert (refused.status_code, "is shut out" in refused.json()["error"]["title"]) == (400, True)
+        assert (await api.client.put("/api/v1/people/999", json={"role": "viewer"})).status_code == 400
+        told = [act["sentences"][0] for act in (await api.client.get("/api/v1/history")).json()["acts"]]
+    assert told[::-1] == [
+        "let g@x.test in as viewer",
+        "made g@x.test editor",
+        "made a password link for g@x.test",
+        "shut g@x.test out",
+    ]
+
+
+async def test_the_link_that_an_admin_gives_goes_where_people_are(place: Place, admin: Caller) -> None:
+    """Behind a proxy with TLS it begins with https and the name that people use."""
+    place.hosts.add("gainsight.acme.internal")
+    made = await admin.client.post(
+        "/people",
+        data={"name": "Grace", "email": "grace@example.com", "role": "viewer"},
+        headers={**SAME_ORIGIN, "host": "gainsight.acme.internal", "x-forwarded-proto": "https"},
+    )
+    assert "https://gainsight.acme.internal/password/" in made.text
+
+
+def test_people_from_the_command_line(place: Place) -> None:
+    """Somebody is let in and shut out on the server, while the console runs."""
+    run = partial(CliRunner().invoke, people_commands)
+    data = ["--data", str(place.directory)]
+    added = run(["add", "g@x.test", "--name", "G", "--role", "editor", *data])
+    assert re.search(r"/password/[\w-]{43}$", added.output.strip())
+    assert "G  editor, has no password yet" in run(["list", *data]).output
+    assert run(["disable", "G@x.test ", *data]).output == "g@x.test is shut out.\n"
+    for wrong in (["disable", "h@x.test", *data], ["reset-link", "g@x.test", *data], ["add", "g@x.test", *data]):
+        assert isinstance(run(wrong).exception, UserError), wrong

@@ -4,11 +4,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gainsight_destination.access.roles import Role
 from gainsight_destination.cli.options import DataOption, JsonOption
+
+if TYPE_CHECKING:
+    from gainsight_destination.access.people import Person
 
 app = typer.Typer(
     help="Let people into the web console.", add_completion=False, no_args_is_help=True, rich_markup_mode=None
@@ -24,7 +28,19 @@ ConsoleUrlOption = Annotated[
         help="Where people reach the console, for the link that is printed.",
     ),
 ]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        envvar="GAINSIGHT_DESTINATION_NAME",
+        help="What they are called; the e-mail address unless given.",
+    ),
+]
+RoleOption = Annotated[
+    Role, typer.Option("--role", envvar="GAINSIGHT_DESTINATION_ROLE", help="viewer, editor or admin.")
+]
 CONSOLE_URL = "http://127.0.0.1:8081"
+ACTOR = "command line"
 
 
 @contextmanager
@@ -47,6 +63,17 @@ def now_ms() -> int:
     return SystemClock().now_ms()
 
 
+def known(connection: sqlite3.Connection, email: str) -> "Person":
+    """Raises UserError when nobody has this address."""
+    from gainsight_destination.access.people import by_email
+    from gainsight_destination.errors import UserError
+
+    person = by_email(connection, email)
+    if person is None:
+        raise UserError("nobody has that e-mail address; `people list` shows who is there")
+    return person
+
+
 @app.command("setup-link")
 def print_setup_link(data: DataOption = Path("data"), console_url: ConsoleUrlOption = CONSOLE_URL) -> None:
     """Print a new link by which the first person sets the console up; links before it end."""
@@ -60,24 +87,42 @@ def print_setup_link(data: DataOption = Path("data"), console_url: ConsoleUrlOpt
     typer.echo(f"{console_url.rstrip('/')}/setup/{word}")
 
 
+@app.command("add")
+def add_person(
+    email: EmailArgument,
+    name: NameOption = None,
+    role: RoleOption = Role.VIEWER,
+    data: DataOption = Path("data"),
+    console_url: ConsoleUrlOption = CONSOLE_URL,
+) -> None:
+    """Let somebody in, and print the link by which they choose a password, good once and for a day."""
+    from gainsight_destination.access.admission import let_in
+
+    with writing(data) as connection:
+        _, word = let_in(connection, actor=ACTOR, email=email, name=name or email, role=role, now_ms=now_ms())
+    typer.echo(f"{console_url.rstrip('/')}/password/{word}")
+
+
+@app.command("disable")
+def disable_person(email: EmailArgument, data: DataOption = Path("data")) -> None:
+    """Shut somebody out: they are signed out at once, and cannot sign in. Tokens are left as they are."""
+    from gainsight_destination.access.admission import change
+
+    with writing(data) as connection:
+        person = known(connection, email)
+        change(connection, person.id, actor=ACTOR, role=person.role, enabled=False, now_ms=now_ms())
+    typer.echo(f"{person.email} is shut out.")
+
+
 @app.command("reset-link")
 def print_reset_link(
     email: EmailArgument, data: DataOption = Path("data"), console_url: ConsoleUrlOption = CONSOLE_URL
 ) -> None:
     """Print a link by which a person chooses a new password, good once and for a day."""
-    from gainsight_destination.access.acts import record_act
-    from gainsight_destination.access.links import password_link
-    from gainsight_destination.access.people import by_email
-    from gainsight_destination.errors import UserError
+    from gainsight_destination.access.admission import new_link
 
     with writing(data) as connection:
-        person = by_email(connection, email)
-        if person is None:
-            raise UserError("nobody has that e-mail address; `people list` shows who is there")
-        if not person.enabled:
-            raise UserError(f"{person.email} is shut out; an admin lets them in again in the console")
-        word = password_link(connection, person.id, now_ms())
-        record_act(connection, actor="command line", what=f"made a password link for {person.email}", now_ms=now_ms())
+        _, word = new_link(connection, known(connection, email).id, actor=ACTOR, now_ms=now_ms())
     typer.echo(f"{console_url.rstrip('/')}/password/{word}")
 
 

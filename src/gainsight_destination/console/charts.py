@@ -54,7 +54,7 @@ def told(values: Sequence[int | None], unit: str) -> str:
 
 
 def path_of(values: Sequence[int | None], top: int) -> str:
-    """An SVG path; a gap where nothing is known."""
+    """An SVG path; a gap where nothing is known. A value alone between gaps is a short stroke, to be seen."""
     step = WIDTH / max(1, len(values) - 1)
     parts, pen = [], "M"
     for index, value in enumerate(values):
@@ -63,5 +63,7 @@ def path_of(values: Sequence[int | None], top: int) -> str:
             continue
         y = TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top)
         parts.append(f"{pen}{index * step:.1f} {y:.1f}")
+        if pen == "M" and values[index + 1 : index + 2] in ([], [None]):
+            parts.append("h-4" if index else "h4")
         pen = "L"
     return " ".join(parts)

@@ -5,6 +5,9 @@ host that was asked for has to be one of ours, and what changes something has to
 so in `Sec-Fetch-Site`, older ones in `Origin`. A request with a bearer token is no browser's, and needs neither.
 """
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +19,7 @@ from gainsight_destination.access import sessions, tokens
 from gainsight_destination.console.house import House
 from gainsight_destination.console.problems import ProblemError, problem_answer
 from gainsight_destination.console.visitor import Visitor
+from gainsight_destination.errors import UnavailableError
 
 COOKIE: Final = "gainsight_destination_session"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -105,7 +109,7 @@ async def visitor_now(house: House, request: Request) -> Visitor | None:
         if token is None:
             return None
         if token.is_stale(now_ms):
-            await house.write(lambda connection: tokens.note_use(connection, token.id, now_ms))
+            await note(house, lambda connection: tokens.note_use(connection, token.id, now_ms))
         return Visitor(f"token {token.name}", token.role)
     word = request.cookies.get(COOKIE)
     if not word:
@@ -114,8 +118,14 @@ async def visitor_now(house: House, request: Request) -> Visitor | None:
     if session is None:
         return None
     if session.stale:
-        await house.write(lambda connection: sessions.note_use(connection, session.digest, now_ms))
+        await note(house, lambda connection: sessions.note_use(connection, session.digest, now_ms))
     return Visitor(session.person.email, session.person.role, session.person)
+
+
+async def note(house: House, write: Callable[[sqlite3.Connection], None]) -> None:
+    """Write down when something was last used. When nothing can be written, people have to see why all the more."""
+    with suppress(UnavailableError):
+        await house.write(write)
 
 
 def bearer(request: Request) -> str | None:
@@ -126,7 +136,7 @@ def bearer(request: Request) -> str | None:
 
 def is_own(origin: str | None, request: Request) -> bool:
     """Whether a browser without Sec-Fetch-Site says that it was a page of ours."""
-    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    return origin is not None and origin.partition("://")[2] == request.headers.get("host")
 
 
 def is_secure(request: Request) -> bool:

@@ -1,12 +1,12 @@
 """Routes of the private port, each with who may use it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -19,6 +19,7 @@ from gainsight_destination.errors import UnavailableError, UserError
 
 _log = structlog.get_logger(__name__)
 
+LARGEST_ID: Final = 2**63 - 1
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -45,6 +46,7 @@ def answered(page: Page) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             admit(request, page.role)
+            check_numbers(request)
             return await page.endpoint(request)
         except SignInFirstError:
             back = request.url.path if request.method == "GET" else ""
@@ -57,11 +59,11 @@ def answered(page: Page) -> Endpoint:
             return problem_answer(
                 request, ProblemError(error.status_code, "This request cannot be read", "Go back and try again.")
             )
-        except OverflowError:  # a number that no id can be
-            return problem_answer(request, not_found())
         except UnavailableError as error:
             return problem_answer(request, ProblemError(503, "Not now", f"{error}. Nothing was changed; try again."))
 
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Exception as error:
             _log.error("a page failed", path=page.path, exc_info=error)
             return problem_answer(
@@ -85,6 +87,12 @@ def admit(request: Request, role: Role | None) -> None:
         raise ProblemError(
             403, f"This needs the role {role}", f"You have the role {visitor.role}. An admin can change that."
         )
+
+
+def check_numbers(request: Request) -> None:
+    """Raises ProblemError for an id in the path that is larger than any that the store can hold."""
+    if any(isinstance(value, int) and value > LARGEST_ID for value in request.path_params.values()):
+        raise not_found()
 
 
 def see_other(path: str, flash: str = "", kind: str = "good") -> Response:

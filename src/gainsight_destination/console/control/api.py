@@ -9,9 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gainsight_destination import letters
-from gainsight_destination.access import people, tokens
+from gainsight_destination.access import admission, people, tokens
 from gainsight_destination.access.acts import acts, record_act
-from gainsight_destination.access.links import password_link
 from gainsight_destination.access.roles import Role
 from gainsight_destination.console.check import check_now
 from gainsight_destination.console.control.operations import Operation, openapi, page_of
@@ -31,6 +30,7 @@ from gainsight_destination.workspace.stored import read_sources
 from gainsight_destination.workspace.versions import plain_document
 
 MOST_SHOWN: Final = 500
+LONGEST_OVERLAP_HOURS: Final = 2_160
 
 
 class Who(msgspec.Struct, frozen=True, rename="camel"):
@@ -79,7 +79,7 @@ class NewPerson(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Person(msgspec.Struct, frozen=True, rename="camel"):
-    """Somebody who may sign in. `password_path` opens once; it is given when the person is made."""
+    """Somebody who may sign in. `password_path` opens once; it is given when it is made."""
 
     id: int
     email: str
@@ -88,6 +88,13 @@ class Person(msgspec.Struct, frozen=True, rename="camel"):
     enabled: bool
     has_password: bool
     password_path: str | None = None
+
+
+class Standing(msgspec.Struct, frozen=True, rename="camel"):
+    """What a person may do. `enabled` false shuts them out, and signs them out."""
+
+    role: Role
+    enabled: bool = True
 
 
 class NewToken(msgspec.Struct, frozen=True, rename="camel"):
@@ -207,9 +214,9 @@ async def key_of(house: House, name: str) -> WriteKey:
 
 async def rotate(request: Request, wish: NewKey) -> WriteKey:
     house, visitor, name = house_of(request), visitor_of(request), request.path_params["source"]
+    if not 0 <= wish.overlap_hours <= LONGEST_OVERLAP_HOURS:
+        raise UserError(f"overlapHours is from 0 to {LONGEST_OVERLAP_HOURS}")
     overlap_ms = round(wish.overlap_hours * 3_600_000)
-    if not 0 <= overlap_ms <= 90 * 86_400_000:
-        raise UserError("overlapHours is from 0 to 2160")
     await house.edit(visitor.name, None, lambda e: edit.rotate_write_key(e, name, overlap_ms=overlap_ms))
     return await key_of(house, name)
 
@@ -294,18 +301,41 @@ def person_of(person: people.Person, path: str | None = None) -> Person:
 
 async def add_person(request: Request, wish: NewPerson) -> Person:
     house, visitor = house_of(request), visitor_of(request)
-    now_ms = house.now_ms()
+    person, word = await house.write(
+        lambda connection: admission.let_in(
+            connection,
+            actor=visitor.name,
+            email=wish.email,
+            name=wish.name,
+            role=wish.role,
+            now_ms=house.now_ms(),
+        )
+    )
+    return person_of(person, f"/password/{word}")
 
-    def write(connection: sqlite3.Connection) -> Person:
-        person = people.add_person(connection, **asdict_of(wish), password=None, now_ms=now_ms)
-        record_act(connection, actor=visitor.name, what=f"let {person.email} in as {person.role}", now_ms=now_ms)
-        return person_of(person, f"/password/{password_link(connection, person.id, now_ms)}")
 
-    return await house.write(write)
+async def change_person(request: Request, wish: Standing) -> Person:
+    house, visitor, person_id = house_of(request), visitor_of(request), request.path_params["person"]
+    return person_of(
+        await house.write(
+            lambda connection: admission.change(
+                connection,
+                person_id,
+                actor=visitor.name,
+                role=wish.role,
+                enabled=wish.enabled,
+                now_ms=house.now_ms(),
+            )
+        )
+    )
 
 
-def asdict_of(wish: NewPerson) -> dict[str, Any]:
-    return {"email": wish.email, "name": wish.name, "role": wish.role}
+async def make_password_link(request: Request) -> Person:
+    house, visitor, person_id = house_of(request), visitor_of(request), request.path_params["person"]
+    person, word = await house.write(
+        lambda connection: admission.new_link(connection, person_id, actor=visitor.name, now_ms=house.now_ms())
+    )
+    return person_of(person, f"/password/{word}")
 
 
 async def list_tokens(request: Request) -> list[Token]:
@@ -323,15 +353,14 @@ async def make_token(request: Request, wish: NewToken) -> Token:
         raise UserError("days is from 1 to 3,650")
 
     def write(connection: sqlite3.Connection) -> Token:
-        made, text = tokens.make_token(
+        made, text = admission.make_token(
             connection,
+            actor=visitor.name,
             name=wish.name,
             role=wish.role,
-            made_by=visitor.name,
             expires_at_ms=None if wish.days is None else now_ms + wish.days * 86_400_000,
             now_ms=now_ms,
         )
-        record_act(connection, actor=visitor.name, what=f'made token "{made.name}" as {made.role}', now_ms=now_ms)
         return token_of(made, text)
 
     return await house.write(write)
@@ -340,13 +369,11 @@ async def make_token(request: Request, wish: NewToken) -> Token:
 async def revoke_token(request: Request) -> None:
     house, visitor, token_id = house_of(request), visitor_of(request), request.path_params["token"]
 
-    def write(connection: sqlite3.Connection) -> None:
-        name = tokens.revoke(connection, token_id)
-        if name is None:
-            raise not_found("There is no such token")
-        record_act(connection, actor=visitor.name, what=f'revoked token "{name}"', now_ms=house.now_ms())
-
-    await house.write(write)
+    name = await house.write(
+        lambda connection: admission.revoke_token(connection, token_id, actor=visitor.name, now_ms=house.now_ms())
+    )
+    if name is None:
+        raise not_found("There is no such token")
 
 
 VIEWER, EDITOR, ADMIN = Role.VIEWER, Role.EDITOR, Role.ADMIN
@@ -454,6 +481,26 @@ OPERATIONS: Final = (
     Operation("GET", "/people", "people", "Who may sign in.", ADMIN, list_people, gives=list[Person]),
     Operation(
         "POST", "/people", "addPerson", "Let somebody in.", ADMIN, add_person, takes=NewPerson, gives=Person, status=201
+    ),
+    Operation(
+        "PUT",
+        "/people/{person:int}",
+        "changePerson",
+        "Give somebody another role, shut them out, or let them in again.",
+        ADMIN,
+        change_person,
+        takes=Standing,
+        gives=Person,
+    ),
+    Operation(
+        "POST",
+        "/people/{person:int}/password-link",
+        "makePasswordLink",
+        "Make a link by which somebody chooses a new password; ends those before it.",
+        ADMIN,
+        make_password_link,
+        gives=Person,
+        status=201,
     ),
     Operation(
         "GET", "/tokens", "tokens", "The tokens, without what opens anything.", ADMIN, list_tokens, gives=list[Token]

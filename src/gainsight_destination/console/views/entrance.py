@@ -95,10 +95,7 @@ async def sign_in(request: Request) -> Response:
     outcome = await try_password(house, email, form.raw("password"), address)
     if isinstance(outcome, str):
         return signed_in(request, outcome, form.text("next"))
-    if isinstance(outcome, sessions.Held):
-        problem = f"Too many attempts failed. Try again in {duration(outcome.seconds * 1000)}."
-    else:
-        problem = WRONG
+    problem = held(outcome) if isinstance(outcome, sessions.Held) else WRONG
     status = 429 if isinstance(outcome, sessions.Held) else 401
     return page(request, "sign_in.html", status=status, email=email, problem=problem, onward=onward, empty=False)
 
@@ -120,10 +117,14 @@ async def try_password(house: House, email: str, password: str, address: str) ->
     )
 
 
-def signed_in(request: Request, word: str, onward: str) -> Response:
+def held(outcome: sessions.Held) -> str:
+    return f"Too many attempts failed. Try again in {duration(outcome.seconds * 1000)}."
+
+
+def signed_in(request: Request, word: str, onward: str, flash: str = "") -> Response:
     """With the cookie, and on to a page of ours."""
     own = onward.startswith("/") and not onward.startswith(("//", "/\\"))
-    answer = see_other(onward if own else "/overview")
+    answer = see_other(onward if own else "/overview", flash)
     answer.set_cookie(
         COOKIE,
         word,
@@ -147,7 +148,36 @@ async def sign_out(request: Request) -> Response:
 async def you(request: Request) -> Response:
     """One's own account."""
     visitor = visitor_of(request)
-    return page(request, "you.html", visitor_role=visitor.role)
+    return page(request, "you.html", visitor_role=visitor.role, problem="", shortest=passwords.SHORTEST)
+
+
+async def change_password(request: Request) -> Response:
+    """Another password, for who knows the present one; every other session of theirs ends."""
+    house, visitor, form = house_of(request), visitor_of(request), await form_of(request)
+    person, chosen = visitor.person, form.raw("password")
+    if person is None:
+        raise ProblemError(400, "A token has no password")
+    now_ms, address = house.now_ms(), request.client.host if request.client else ""
+
+    def change(connection: sqlite3.Connection) -> str:
+        people.set_password(connection, person.id, chosen)
+        record_act(connection, actor=person.email, what="changed their password", now_ms=now_ms)
+        return sessions.open_session(connection, person.id, now_ms)
+
+    outcome = await try_password(house, person.email, form.raw("present"), address)
+    if isinstance(outcome, str):
+        try:
+            session = await house.write(change)
+        except UserError as error:
+            await house.write(lambda connection: sessions.sign_out(connection, outcome))
+            problem = f"{error}."
+        else:
+            return signed_in(request, session, "/you", "Your password is changed, and every other session has ended.")
+    else:
+        problem = held(outcome) if isinstance(outcome, sessions.Held) else "That is not your present password."
+    return page(
+        request, "you.html", status=400, visitor_role=visitor.role, problem=problem, shortest=passwords.SHORTEST
+    )
 
 
 async def leave_everywhere(request: Request) -> Response:
@@ -166,5 +196,6 @@ PAGES = (
     Page("/sign-in", sign_in, None, ("GET", "POST")),
     Page("/sign-out", sign_out, methods=("POST",)),
     Page("/you", you),
+    Page("/you/password", change_password, methods=("POST",)),
     Page("/you/sign-out-everywhere", leave_everywhere, methods=("POST",)),
 )

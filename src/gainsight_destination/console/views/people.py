@@ -6,10 +6,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gainsight_destination.access import links, people, tokens
-from gainsight_destination.access.acts import record_act
+from gainsight_destination.access import admission, people, tokens
 from gainsight_destination.access.roles import MEANING, Role
 from gainsight_destination.console.forms import Form, form_of
+from gainsight_destination.console.guard import is_secure
 from gainsight_destination.console.house import house_of
 from gainsight_destination.console.problems import not_found
 from gainsight_destination.console.render import page
@@ -41,16 +41,14 @@ async def invite(request: Request) -> Response:
     now_ms = house.now_ms()
 
     def add(connection: sqlite3.Connection) -> tuple[people.Person, str]:
-        person = people.add_person(
+        return admission.let_in(
             connection,
+            actor=visitor.name,
             email=form.text("email"),
             name=form.text("name"),
             role=role_of(form),
-            password=None,
             now_ms=now_ms,
         )
-        record_act(connection, actor=visitor.name, what=f"let {person.email} in as {person.role}", now_ms=now_ms)
-        return person, links.password_link(connection, person.id, now_ms)
 
     try:
         person, word = await house.write(add)
@@ -73,19 +71,16 @@ async def invite(request: Request) -> Response:
 async def new_link(request: Request) -> Response:
     """Another link, for somebody who lost theirs or forgot the password."""
     house, visitor, person_id = house_of(request), visitor_of(request), request.path_params["person"]
-    now_ms = house.now_ms()
-
-    def make(connection: sqlite3.Connection) -> tuple[people.Person, str]:
-        person = people.by_id(connection, person_id)
-        record_act(connection, actor=visitor.name, what=f"made a password link for {person.email}", now_ms=now_ms)
-        return person, links.password_link(connection, person_id, now_ms)
-
-    return await with_link(request, *await house.write(make))
+    person, word = await house.write(
+        lambda connection: admission.new_link(connection, person_id, actor=visitor.name, now_ms=house.now_ms())
+    )
+    return await with_link(request, person, word)
 
 
 async def with_link(request: Request, person: people.Person, word: str) -> Response:
     everybody = await house_of(request).read(people.everybody)
-    link = f"{str(request.base_url).rstrip('/')}/password/{word}"
+    scheme = "https" if is_secure(request) else "http"
+    link = f"{scheme}://{request.headers['host']}/password/{word}"
     return page(
         request, "people.html", people=everybody, roles=MEANING, link=link, link_for=person, problem="", fields={}
     )
@@ -97,10 +92,9 @@ async def change(request: Request) -> Response:
     person_id, enabled = request.path_params["person"], form.text("enabled") != "no"
 
     def write(connection: sqlite3.Connection) -> people.Person:
-        person = people.change_person(connection, person_id, role=role_of(form), enabled=enabled)
-        what = f"made {person.email} {person.role}" if enabled else f"shut {person.email} out"
-        record_act(connection, actor=visitor.name, what=what, now_ms=house.now_ms())
-        return person
+        return admission.change(
+            connection, person_id, actor=visitor.name, role=role_of(form), enabled=enabled, now_ms=house.now_ms()
+        )
 
     try:
         person = await house.write(write)
@@ -124,16 +118,14 @@ async def make_token(request: Request) -> Response:
     def make(connection: sqlite3.Connection) -> tuple[tokens.Token, str]:
         if days not in LIFETIMES:
             raise UserError("choose how long the token is good")
-        token, text = tokens.make_token(
+        return admission.make_token(
             connection,
+            actor=visitor.name,
             name=form.text("name"),
             role=role_of(form),
-            made_by=visitor.name,
             expires_at_ms=now_ms + int(days) * DAY_MS if days else None,
             now_ms=now_ms,
         )
-        record_act(connection, actor=visitor.name, what=f'made token "{token.name}" as {token.role}', now_ms=now_ms)
-        return token, text
 
     made, text, problem = None, "", ""
     try:
@@ -157,13 +149,9 @@ async def make_token(request: Request) -> Response:
 async def revoke_token(request: Request) -> Response:
     house, visitor, token_id = house_of(request), visitor_of(request), request.path_params["token"]
 
-    def write(connection: sqlite3.Connection) -> str | None:
-        name = tokens.revoke(connection, token_id)
-        if name is not None:
-            record_act(connection, actor=visitor.name, what=f'revoked token "{name}"', now_ms=house.now_ms())
-        return name
-
-    name = await house.write(write)
+    name = await house.write(
+        lambda connection: admission.revoke_token(connection, token_id, actor=visitor.name, now_ms=house.now_ms())
+    )
     if name is None:
         raise not_found("There is no such token any more")
     return see_other("/tokens", f'Token "{name}" is revoked.')

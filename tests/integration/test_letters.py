@@ -21,6 +21,7 @@ from gainsight_destination.destinations.gainsight.files import CsvFile
 from gainsight_destination.errors import UserError
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.letters import Fix, Wanted
+from gainsight_destination.records.upkeep import settle
 
 OPEN = Wanted()
 REQUIRED = {"data_type": "STRING", "nillable": False, "required": True}
@@ -304,6 +305,21 @@ async def test_a_correction_is_taken_back(tmp_path: Path) -> None:
         assert CliRunner().invoke(app, [*export, "--output", str(file)]).output == ""
         assert (stat.S_IMODE(file.stat().st_mode), len(list(csv.reader(io.StringIO(file.read_text()))))) == (0o600, 2)
         assert list(csv.reader(io.StringIO(printed))) == list(csv.reader(io.StringIO(file.read_text())))
+
+
+async def test_what_was_corrected_goes_with_its_record(tmp_path: Path) -> None:
+    """Another record may get the id of one that is gone: nothing that was corrected, or refused, is left for it."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        account = await refuse_everything(delivery)
+        delivery.send(track("u1", "Seen", messageId="m1", properties={"accountId": account}))
+        await delivery.drain()
+        (letter,) = await find(delivery)
+        await fix(delivery, letter["id"], {"Plan__gc": "gold"})
+        assert await delivery.read("SELECT field FROM corrections") == [("Plan__gc",)]
+        delivery.clock.advance(400 * 86_400)
+        await delivery.database.write(lambda c: settle(c, 1, delivery.destination, delivery.clock.now_ms()))
+        assert await delivery.read("SELECT id FROM records WHERE object = 'event'") == []
+        assert await delivery.read("SELECT record_id FROM corrections UNION ALL SELECT record_id FROM refusals") == []
 
 
 def test_a_file_has_no_row_with_a_field_that_its_job_does_not_map() -> None:

@@ -18,6 +18,7 @@ from gainsight_destination.errors import UserError
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.records import corrections, dead_letters
 from gainsight_destination.records.books import Books
+from gainsight_destination.records.due import make_due
 
 SAMPLES: Final = 3
 PAGE: Final = 100
@@ -154,6 +155,19 @@ def fix(connection: sqlite3.Connection, letter_id: int, wanted: Fix, now_ms: int
     corrections.correct(connection, letter["record_id"], found)
     _settle(connection, dead_letters.revive, [letter["record_id"]], now_ms)
     return {"settled": 1, "state": dead_letters.RETRIED, "corrections": corrections.as_told(found)}
+
+
+def unfix(connection: sqlite3.Connection, letter_id: int, now_ms: int) -> dict[str, Any]:
+    """Take back what was corrected in the record of a letter, open or settled. Raises UserError.
+
+    What was delivered is sent again as the messages say it; a dead record waits for a retry.
+    """
+    record_id = dead_letters.get(connection, letter_id)["record_id"]
+    fields = corrections.take_back(connection, record_id)
+    if not fields:
+        raise UserError(f"nothing is corrected in the record of dead letter {letter_id}")
+    make_due(connection, [record_id], now_ms)
+    return {"takenBack": fields}
 
 
 def retry(connection: sqlite3.Connection, letter_id: int, now_ms: int, *, like: bool = False) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ from typer.testing import CliRunner
 
 from gainsight_destination import letters
 from gainsight_destination.cli.app import app
+from gainsight_destination.deliver import outcomes
+from gainsight_destination.deliver.outcomes import Sent
+from gainsight_destination.destinations.contract import Delivered, Outcome, Parked
+from gainsight_destination.destinations.gainsight.files import CsvFile
 from gainsight_destination.errors import UserError
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.letters import Fix, Wanted
+from gainsight_destination.records.upkeep import settle
 
 OPEN = Wanted()
 REQUIRED = {"data_type": "STRING", "nillable": False, "required": True}
@@ -228,3 +234,97 @@ async def test_on_the_command_line(tmp_path: Path) -> None:
         assert "--set needs FIELD=VALUE" in str(refused.exception)
         for bad in (["fix", "1", "--unset", "Plan__gc"], ["list", "--since", "soon"]):
             assert CliRunner().invoke(app, ["dead-letters", *bad, "--data", str(tmp_path)]).exception is not None
+
+
+async def buried_company(delivery: Delivery) -> tuple[int, Sent]:
+    """An open letter of a company that a new message is trying again, and its record as in a batch made now."""
+    match = {"method": "PUT", "path": "/v1/data/objects/Company"}
+    await delivery.sandbox.control("PUT", "faults", [{"fault": "400", "match": match}])
+    account = str((await delivery.accounts())[0]["SfdcAccountId"])
+    delivery.send(group("u1", account, {"industry": "Nonsense"}))
+    await delivery.drain()
+    await delivery.sandbox.control("PUT", "faults", [])
+    delivery.clock.advance(60)
+    delivery.send(group("u1", account, {"employees": 5}))
+    await delivery.resolve()
+    (letter,) = await find(delivery)
+    sql = "SELECT id, (SELECT revision FROM reader) FROM records WHERE object = 'company' AND state = 'dirty'"
+    ((record_id, revision),) = await delivery.read(sql)
+    return letter["id"], Sent(record_id, "company", account, revision)
+
+
+async def end(delivery: Delivery, sent: Sent, outcome: Outcome) -> None:
+    """What the worker does when a call ends."""
+    ended = {sent.record_id: outcome}
+    now_ms = delivery.clock.now_ms()
+    await delivery.database.write(lambda c: outcomes.apply(c, 1, {sent.record_id: sent}, ended, now_ms))
+
+
+async def company(delivery: Delivery, sent: Sent) -> tuple[Any, Any]:
+    await delivery.drain()
+    books = await delivery.books()
+    assert (books["delivered"], books["parked"], books["dead"]) == (2, {}, 0)
+    (row,) = [row for row in await delivery.rows("company") if row["SfdcAccountId"] == sent.name]
+    return row["Industry"], row["Employees"]
+
+
+async def test_a_correction_made_during_a_call_is_delivered(tmp_path: Path) -> None:
+    """The call that was under way carried the record without it: that call does not settle the record."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        letter_id, sent = await buried_company(delivery)
+        now_ms = delivery.clock.now_ms()
+        await delivery.database.write(lambda c: letters.fix(c, letter_id, Fix({"Industry": "Energy"}), now_ms))
+        await end(delivery, sent, Delivered(b"without it"))
+        assert await company(delivery, sent) == ("Energy", 5)
+
+
+async def test_a_retry_of_what_waits_for_its_company_counts_it_right(tmp_path: Path) -> None:
+    """A record with an open letter may wait for something by now: when it is retried and arrives, it waits no more."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        letter_id, sent = await buried_company(delivery)
+        await end(delivery, sent, Parked("unknown_company", 3_600))
+        assert (await delivery.books())["parked"] == {"unknown_company": 2}
+        await delivery.database.write(lambda c: letters.retry(c, letter_id, delivery.clock.now_ms()))
+        assert (await delivery.books())["parked"] == {"unknown_company": 2}
+        assert await company(delivery, sent) == ("Nonsense", 5)
+
+
+async def test_a_correction_is_taken_back(tmp_path: Path) -> None:
+    """The record is sent again as the messages say it; the file of an export is its owner's."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        letter_id, sent = await buried_company(delivery)
+        await fix(delivery, letter_id, {"Industry": "Energy"})
+        assert await company(delivery, sent) == ("Energy", 5)
+        unfix = ["dead-letters", "unfix", str(letter_id), "--data", str(tmp_path)]
+        assert CliRunner().invoke(app, unfix).output == "No longer corrected: Industry\n"
+        assert await company(delivery, sent) == ("Nonsense", 5)
+        assert "nothing is corrected" in str(CliRunner().invoke(app, unfix).exception)
+        file = tmp_path / "letters.csv"
+        export = ["dead-letters", "export", "--all", "--format", "csv", "--data", str(tmp_path)]
+        printed = CliRunner().invoke(app, export).output
+        assert CliRunner().invoke(app, [*export, "--output", str(file)]).output == ""
+        assert (stat.S_IMODE(file.stat().st_mode), len(list(csv.reader(io.StringIO(file.read_text()))))) == (0o600, 2)
+        assert list(csv.reader(io.StringIO(printed))) == list(csv.reader(io.StringIO(file.read_text())))
+
+
+async def test_what_was_corrected_goes_with_its_record(tmp_path: Path) -> None:
+    """Another record may get the id of one that is gone: nothing that was corrected, or refused, is left for it."""
+    async with delivery_at_sandbox(tmp_path, **MAPPED) as delivery:
+        account = await refuse_everything(delivery)
+        delivery.send(track("u1", "Seen", messageId="m1", properties={"accountId": account}))
+        await delivery.drain()
+        (letter,) = await find(delivery)
+        await fix(delivery, letter["id"], {"Plan__gc": "gold"})
+        assert await delivery.read("SELECT field FROM corrections") == [("Plan__gc",)]
+        delivery.clock.advance(400 * 86_400)
+        await delivery.database.write(lambda c: settle(c, 1, delivery.destination, delivery.clock.now_ms()))
+        assert await delivery.read("SELECT id FROM records WHERE object = 'event'") == []
+        assert await delivery.read("SELECT record_id FROM corrections UNION ALL SELECT record_id FROM refusals") == []
+
+
+def test_a_file_has_no_row_with_a_field_that_its_job_does_not_map() -> None:
+    """A person may have corrected such a field: that row goes by a call, and the others stay in the file."""
+    file = CsvFile(["Message_Id__gc"])
+    assert file.line_of({"Message_Id__gc": "m", "Plan__gc": "gold"}, clears=False) is None
+    assert file.line_of({"Message_Id__gc": {"a": 1}}, clears=False) is None
+    assert file.line_of({"Message_Id__gc": "m"}, clears=False) == b"m\r\n"

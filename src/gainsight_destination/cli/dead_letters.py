@@ -1,11 +1,12 @@
-"""The commands `dead-letters list|groups|show|fix|retry|discard|export`: records that a destination refused."""
+"""The commands `dead-letters list|groups|show|fix|unfix|retry|discard|export`: records that a destination refused."""
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -188,6 +189,21 @@ def fix(
 
 
 @app.command()
+def unfix(letter_id: LetterArgument, data: DataOption = Path("data"), as_json: JsonOption = False) -> None:
+    """Take back what was corrected in a record. It is sent again as the messages say it; a dead one waits for retry."""
+    from gainsight_destination import letters
+    from gainsight_destination.cli.console import console, print_json
+    from gainsight_destination.clock import SystemClock
+
+    now_ms = SystemClock().now_ms()
+    told = write(data, lambda connection: letters.unfix(connection, letter_id, now_ms))
+    if as_json:
+        print_json(told)
+        return
+    console.print(f"No longer corrected: {', '.join(told['takenBack'])}")
+
+
+@app.command()
 def retry(
     letter_id: LetterArgument,
     like: LikeOption = False,
@@ -224,19 +240,42 @@ def export(
     file_format: Annotated[
         Format, typer.Option("--format", envvar="GAINSIGHT_DESTINATION_FORMAT", help="ndjson or csv.")
     ] = Format.NDJSON,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="GAINSIGHT_DESTINATION_OUTPUT", help="A file instead of standard output."),
+    ] = None,
 ) -> None:
-    """Write dead letters to standard output, oldest first. Their requests and answers hold personal data."""
-    import sys
-
+    """Write dead letters, oldest first. They hold personal data: a file can be read by its owner alone."""
     from gainsight_destination import letters
     from gainsight_destination.cli.data_directory import open_data
 
     with open_data(data) as opened:
         found = letters.export(opened.state, wanted_of(opened, destination, object_name, code, since, settled))
-        if file_format is Format.CSV:
-            sys.stdout.writelines(letters.as_csv(found))
-        else:
-            sys.stdout.writelines(json.dumps(letter, ensure_ascii=False) + "\n" for letter in found)
+        with written(output) as stream:
+            if file_format is Format.CSV:
+                stream.writelines(letters.as_csv(found))
+            else:
+                stream.writelines(json.dumps(letter, ensure_ascii=False) + "\n" for letter in found)
+
+
+@contextmanager
+def written(output: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that only its owner can read. Raises UserError."""
+    import os
+    import sys
+
+    from gainsight_destination.errors import UserError
+
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.fchmod(descriptor, 0o600)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written: {error.strerror}") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+        yield stream
 
 
 def wanted_of(

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Mapping
 
 from gainsight_destination.destinations.contract import Reference
-from gainsight_destination.records.priorities import Priority
+from gainsight_destination.records.due import make_due
 
 
 def known(
@@ -53,16 +53,7 @@ def _wake(
                 )
             )
     if woken:
-        (revision,) = connection.execute("UPDATE reader SET revision = revision + 1 RETURNING revision").fetchone()
-        connection.executemany(
-            "UPDATE records SET version = ?, state = 'dirty', dirty_since_ms = ?, due_at_ms = ?,"
-            " priority = max(priority, ?) WHERE id = ? AND state = 'clean'",
-            [(revision, now_ms, now_ms, Priority.RETRY, record_id) for record_id in sorted(woken)],
-        )
-        connection.executemany(
-            "UPDATE records SET version = ? WHERE id = ? AND state <> 'clean' AND version < ?",
-            [(revision, record_id, revision) for record_id in sorted(woken)],
-        )
+        make_due(connection, woken, now_ms)
     return len(woken)
 
 

@@ -40,6 +40,12 @@ def forget(connection: sqlite3.Connection, record_id: int | None) -> None:
     connection.execute("DELETE FROM refusals WHERE record_id = ?", (record_id,))
 
 
+def take_back(connection: sqlite3.Connection, record_id: int) -> list[str]:
+    """End what is corrected in a record; the fields."""
+    found = connection.execute("DELETE FROM corrections WHERE record_id = ? RETURNING field", (record_id,)).fetchall()
+    return sorted(field for (field,) in found)
+
+
 def as_told(corrections: Mapping[str, Correction]) -> dict[str, Any]:
     """For people: field -> value, or that it is unset."""
     return {field: "(unset)" if one.unset else one.value for field, one in corrections.items()}

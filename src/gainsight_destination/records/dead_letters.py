@@ -12,6 +12,7 @@ from gainsight_destination.destinations.contract import Rejected
 from gainsight_destination.errors import UserError
 from gainsight_destination.records.books import Books
 from gainsight_destination.records.deliveries import shift_waiting
+from gainsight_destination.records.due import next_revision
 from gainsight_destination.records.lanes import step_aside
 from gainsight_destination.records.priorities import Priority
 
@@ -99,14 +100,17 @@ def bury(
 
 
 def revive(connection: sqlite3.Connection, books: Books, record_id: int, now_ms: int) -> None:
-    """Give a dead record another chance, because a person says so; one that is to be tried by itself goes at once."""
+    """Give a dead record another chance, because a person says so; one that is to be tried by itself goes at once.
+
+    What a call under way delivers of the latter is not what it is to hold now: it goes again.
+    """
     (state,) = connection.execute("SELECT state FROM records WHERE id = ?", (record_id,)).fetchone()
     if state == "dead":
         shift_waiting(connection, books, record_id, dead=-1)
     connection.execute(
-        "UPDATE records SET state = 'dirty', reason = '', attempts = 0, dirty_since_ms = ?, due_at_ms = ?,"
-        " priority = max(priority, ?) WHERE id = ?",
-        (now_ms, now_ms, Priority.RETRY, record_id),
+        "UPDATE records SET state = iif(state = 'dead', 'dirty', state), reason = iif(state = 'dead', '', reason),"
+        " version = ?, attempts = 0, dirty_since_ms = ?, due_at_ms = ?, priority = max(priority, ?) WHERE id = ?",
+        (next_revision(connection), now_ms, now_ms, Priority.RETRY, record_id),
     )
     step_aside(connection, record_id)
     _settle(connection, record_id, RETRIED, now_ms)

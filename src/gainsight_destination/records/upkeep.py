@@ -13,7 +13,7 @@ from gainsight_destination.eventlog.contract import EventLog
 from gainsight_destination.eventlog.receipt import first_received_since
 from gainsight_destination.events.message import decode_body, messages_of
 from gainsight_destination.events.original import original_of
-from gainsight_destination.records import deliveries
+from gainsight_destination.records import corrections, deliveries
 from gainsight_destination.records.books import FILTERED
 from gainsight_destination.records.deliveries import OFFSETS
 from gainsight_destination.records.past_rules import PastRules, forgotten_as_filtered
@@ -86,13 +86,16 @@ def _freeze(
 ) -> None:
     """What a message added to tallies stays in them; its own record goes with it."""
     connection.execute("DELETE FROM references_missing WHERE record_id = ?", (delivery.own_record,))
-    connection.execute("DELETE FROM records WHERE id = ?", (delivery.own_record,))
+    gone = connection.execute("DELETE FROM records WHERE id = ? RETURNING id", (delivery.own_record,)).fetchall()
     for spec in destination.objects:
         if spec.of_message:
-            connection.execute(
-                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?",
+            gone += connection.execute(
+                "DELETE FROM records WHERE destination_id = ? AND object = ? AND shared = 1 AND key >= ? AND key < ?"
+                " RETURNING id",
                 (destination_id, spec.name, f"{delivery.offset}/", f"{delivery.offset}0"),  # 0 comes after /
-            )
+            ).fetchall()
+    for (record_id,) in gone:  # another record may get its id
+        corrections.forget(connection, record_id)
     for contribution in placed.contributions:
         if contribution.tally_user is not None:
             connection.execute(

@@ -70,11 +70,12 @@ class CsvFile:
     def line_of(self, row: Mapping[str, Any], *, clears: bool) -> bytes | None:
         """The line of a row; None when CSV cannot say it. `clears`: an empty field would have to be emptied there."""
         for value in row.values():
-            if isinstance(value, list) or (isinstance(value, str) and (not value or value[0] in FORMULA)):
+            if isinstance(value, (dict, list)) or (isinstance(value, str) and (not value or value[0] in FORMULA)):
                 return None
             if value is None and clears:
                 return None
-        assert row.keys() <= set(self._header), row.keys()
+        if not row.keys() <= set(self._header):  # a person corrected a field that the job does not map
+            return None
         try:
             return self._line([_cell(row.get(name)) for name in self._header])
         except UnicodeEncodeError:

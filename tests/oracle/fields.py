@@ -31,7 +31,7 @@ WORDS |= {"false": False, "no": False, "n": False, "f": False, "off": False, "0"
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a Gainsight object: text, number, boolean, date, datetime or picklist."""
+    """A field of a Gainsight object: text, address, number, boolean, date, datetime or picklist."""
 
     type: str = "text"
     length: int | None = None
@@ -66,6 +66,11 @@ def fit(value: Any, field: Field) -> Any:
             if label.lower() == as_text(value).strip().lower():
                 return label
         raise MisfitError
+    if field.type == "address":  # part of one would be another one
+        text = as_text(value).strip()
+        if isinstance(value, dict | list | bool) or (field.length is not None and len(text) > field.length):
+            raise MisfitError
+        return text
     return as_text(value)[: field.length]
 
 

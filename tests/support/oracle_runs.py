@@ -39,7 +39,8 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         ),
     },
     "person": {
-        **dict.fromkeys(("Name", "FirstName", "LastName", "MiddleName", "LinkedinUrl", "Location", "Timezone"), TEXT),
+        **dict.fromkeys(("Name", "FirstName", "LastName", "MiddleName", "Location", "Timezone"), TEXT),
+        "LinkedinUrl": Field("address", 255),
         "Comments": Field("text", 4_000),
         "EmailOptOut": Field("boolean"),
     },
@@ -60,7 +61,7 @@ ADDED_TO_THE_SANDBOX = {
     "Plan__gc": {"data_type": "STRING", "length": 8},
     "At__gc": {"data_type": "DATETIME"},
 }
-PRODUCT_TYPES = {"text": "STRING", "picklist": "PICKLIST"}
+PRODUCT_TYPES = {"text": "STRING", "address": "URL", "picklist": "PICKLIST"}
 STRUCTURE = {
     "company": ("SfdcAccountId",),
     "person": ("Email",),

@@ -35,7 +35,7 @@ def curl_of(url: str, key: str) -> str:
     return (
         f"curl -u {key}: {url}/v1/track \\\n"
         "  -H 'Content-Type: application/json' \\\n"
-        """  -d '{"userId": "u1", "event": "Signed Up", "properties": {"accountId": "0015e00000ABCDEAA4"}}'"""
+        """  -d '{"userId": "u1", "event": "Signed Up", "properties": {"accountId": "0015e00000ABCDEAA5"}}'"""
     )
 
 
@@ -44,7 +44,7 @@ def browser_of(url: str, key: str) -> str:
 
 export const analytics = AnalyticsBrowser.load({{ writeKey: '{key}', cdnURL: '{url}' }})
 
-analytics.identify('u1', {{ email: 'ada@example.com', accountId: '0015e00000ABCDEAA4' }})
+analytics.identify('u1', {{ email: 'ada@example.com', accountId: '0015e00000ABCDEAA5' }})
 analytics.track('Signed Up')"""
 
 
@@ -54,7 +54,7 @@ def python_of(url: str, key: str) -> str:
 analytics.write_key = '{key}'
 analytics.host = '{url}'
 
-analytics.identify('u1', {{'email': 'ada@example.com', 'accountId': '0015e00000ABCDEAA4'}})
+analytics.identify('u1', {{'email': 'ada@example.com', 'accountId': '0015e00000ABCDEAA5'}})
 analytics.track('u1', 'Signed Up')"""
 
 
@@ -63,7 +63,7 @@ def node_of(url: str, key: str) -> str:
 
 const analytics = new Analytics({{ writeKey: '{key}', host: '{url}' }})
 
-analytics.identify({{ userId: 'u1', traits: {{ email: 'ada@example.com', accountId: '0015e00000ABCDEAA4' }} }})
+analytics.identify({{ userId: 'u1', traits: {{ email: 'ada@example.com', accountId: '0015e00000ABCDEAA5' }} }})
 analytics.track({{ userId: 'u1', event: 'Signed Up' }})"""
 
 

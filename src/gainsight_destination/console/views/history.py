@@ -67,7 +67,8 @@ async def go_back(request: Request) -> Response:
         return apply_within(editor.connection, editor.secrets, spec, now_ms=editor.now_ms, actor=editor.actor)
 
     done = await house.edit(visitor.name, form.version, work)
-    return see_other("/history", f"The workspace is as in version {number}, with the keys and secrets of now; it is version {done.version}.")
+    told = f"The workspace is as in version {number}, with the keys and secrets of now; it is version {done.version}."
+    return see_other("/history", told)
 
 
 PAGES = (

@@ -176,13 +176,20 @@ def retry(connection: sqlite3.Connection, letter_id: int, now_ms: int, *, like: 
 
 
 def settle_some(
-    connection: sqlite3.Connection, like: Mapping[str, Any], what: str, now_ms: int, limit: int = 1_000
+    connection: sqlite3.Connection, like: Mapping[str, Any], what: str, now_ms: int, *, until_id: int, limit: int
 ) -> int:
-    """Retry or discard (`what`) some of those like a letter; how many. For many, call it until none is left."""
+    """Retry or discard (`what`) some of those like a letter; how many. For many, call it until none is left.
+
+    `until_id`: the newest letter when it was asked for. What is refused again meanwhile is not retried for ever.
+    """
+    rows = connection.execute(
+        "SELECT record_id FROM dead_letters WHERE state = 'open' AND destination_id = ? AND object = ? AND code = ?"
+        " AND id <= ? ORDER BY id LIMIT ?",
+        (like["destination_id"], like["object"], like["code"], until_id, limit),
+    ).fetchall()
     settle = {"retry": dead_letters.revive, "discard": dead_letters.discard}[what]
-    record_ids = dead_letters.like(connection, dict(like))[:limit]
-    _settle(connection, settle, record_ids, now_ms)
-    return len(record_ids)
+    _settle(connection, settle, [record_id for (record_id,) in rows], now_ms)
+    return len(rows)
 
 
 def discard(connection: sqlite3.Connection, letter_id: int, now_ms: int, *, like: bool = False) -> dict[str, Any]:

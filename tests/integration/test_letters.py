@@ -21,6 +21,7 @@ from gainsight_destination.destinations.gainsight.files import CsvFile
 from gainsight_destination.errors import UserError
 from gainsight_destination.events.timestamps import iso_utc
 from gainsight_destination.letters import Fix, Wanted
+from gainsight_destination.records import dead_letters
 from gainsight_destination.records.upkeep import settle
 
 OPEN = Wanted()
@@ -328,3 +329,33 @@ def test_a_file_has_no_row_with_a_field_that_its_job_does_not_map() -> None:
     assert file.line_of({"Message_Id__gc": "m", "Plan__gc": "gold"}, clears=False) is None
     assert file.line_of({"Message_Id__gc": {"a": 1}}, clears=False) is None
     assert file.line_of({"Message_Id__gc": "m"}, clears=False) == b"m\r\n"
+
+
+async def test_retrying_all_ends_though_they_are_refused_again(tmp_path: Path) -> None:
+    """What was refused anew since it was asked for is not retried once more: else it would go round for ever."""
+    async with delivery_at_sandbox(tmp_path) as delivery:
+        account = await refuse_everything(delivery)
+        delivery.send(*(track("u", messageId=f"t{n}", properties={"accountId": account}) for n in range(3)))
+        await delivery.drain()
+        event = next(letter for letter in await find(delivery) if letter["object"] == "event")
+        (newest,) = (await delivery.read("SELECT max(id) FROM dead_letters"))[0]
+        rounds = 0
+        while True:
+            done = await delivery.database.write(
+                lambda connection: letters.settle_some(
+                    connection,
+                    dead_letters.get(connection, event["id"]),
+                    "retry",
+                    delivery.clock.now_ms(),
+                    until_id=newest,
+                    limit=2,
+                )
+            )
+            if not done:
+                break
+            rounds += 1
+            await delivery.drain()  # refused again, at once
+            assert rounds < 5
+        assert rounds == 2
+        assert sum(letter["object"] == "event" for letter in await find(delivery)) == 3
+        assert (await delivery.books())["dead"] == 3

@@ -61,7 +61,6 @@ def answered(page: Page) -> Endpoint:
             )
         except UnavailableError as error:
             return problem_answer(request, ProblemError(503, "Not now", f"{error}. Nothing was changed; try again."))
-
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:

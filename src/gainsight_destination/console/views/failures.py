@@ -139,9 +139,16 @@ async def settled(house: House, actor: str, letter_id: int, what: str) -> str:
         raise UserError(f"dead letter {letter_id} {letters.SETTLED.get(letter['state'], 'is settled already')}")
     count = 0
     if like:
-        one_like_it = await house.read(lambda connection: dead_letters.get(connection, letter_id))
+        one_like_it, until_id = await house.read(
+            lambda connection: (
+                dead_letters.get(connection, letter_id),
+                connection.execute("SELECT max(id) FROM dead_letters").fetchone()[0],
+            )
+        )
         while done := await house.write(
-            lambda connection: letters.settle_some(connection, one_like_it, verb, house.now_ms(), TOGETHER)
+            lambda connection: letters.settle_some(
+                connection, one_like_it, verb, house.now_ms(), until_id=until_id, limit=TOGETHER
+            )
         ):
             count += done
     else:
